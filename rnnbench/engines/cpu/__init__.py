@@ -1,0 +1,32 @@
+"""The Numba engine for CPUs: float32 and float64, any size, threads over the batch."""
+
+from rnnbench.errors import RnnbenchError
+from rnnbench.lang import Program
+
+
+def unavailable_reason() -> str | None:
+    """Return None: Numba is a dependency and its code runs on every CPU that it supports."""
+    return None
+
+
+def prepare(program: Program, dtype: str, input_size: int, hidden: int, threads: int | None):
+    """Return the program ready to run on so many threads (None: all that this process may use)."""
+    from rnnbench.engines.cpu.run import CpuKernel, available_threads
+
+    most = available_threads()
+    if threads is not None and threads > most:
+        raise RnnbenchError(f"threads must be at most {most} in this process (cores, or NUMBA_NUM_THREADS), got {threads}")
+    return CpuKernel(program, dtype, input_size, hidden, threads or most)
+
+
+def host_description() -> dict[str, object]:
+    """Return what the engine knows of this machine: processor, vector width, threads, threading layer, cache folder."""
+    from rnnbench.engines.cpu.host import host
+    from rnnbench.engines.cpu.run import available_threads
+
+    return {
+        "processor": host().name,
+        "vector_bits": host().vector_bytes * 8,
+        "vector_registers": host().registers,
+        "threads": available_threads(),
+    }

@@ -1,0 +1,110 @@
+"""Matrix products on register tiles, for weights packed in panels of the vector width.
+
+A tile keeps height x width vectors of the result in registers and adds one rank-1 update per step of the inner
+dimension. ``product`` reads its left operand along rows (a recurrent product); ``product_transposed`` reads it down
+columns (a weight gradient, whose inner dimension is time and batch). Addresses and strides are in bytes.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .compiled import kernel
+from .setting import LANES, REGISTERS
+from .vector import (
+    ELEMENT, INDEX, SIZE, VALUES, address, broadcast, load_vector, multiply_add, pointer, store_vector,
+)  # fmt: skip
+
+VECTORS = 2  # a panel's width in vectors
+PANEL = VECTORS * LANES
+# Tallest tiles, by number of vector registers: accumulators, the panel's vectors and broadcast values share those. Rows
+# read along their length also take an address register each, of which there are few: 12 rows spill, 8 do not.
+ROWS = {16: 6, 32: 8}[REGISTERS]
+ROWS_TRANSPOSED = {16: 6, 32: 12}[REGISTERS]
+
+BYTE = ir.IntType(8)
+
+
+def _emit_tile(builder: ir.IRBuilder, args, rows: int, vectors: int, transposed: bool) -> None:
+    """Emit C = C0 + A B for one tile; ``transposed``: A is stored with the inner dimension along its rows."""
+    a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride = args
+
+    def constant(n: int) -> ir.Constant:
+        return ir.Constant(INDEX, n)
+
+    def rows_of(start: ir.Value, stride: ir.Value) -> list[ir.Value]:
+        return [pointer(builder, start, builder.mul(stride, constant(r))) for r in range(rows)]
+
+    def lane(start: ir.Value, v: int) -> ir.Value:
+        return builder.gep(start, [constant(v * LANES * SIZE)], source_etype=BYTE)
+
+    total = [[cgutils.alloca_once(builder, VALUES) for _ in range(vectors)] for _ in range(rows)]
+    for r, row in enumerate(rows_of(c0, c0_stride)):
+        for v in range(vectors):
+            builder.store(load_vector(builder, lane(row, v)), total[r][v])
+    a_rows = [] if transposed else rows_of(a, a_stride)
+    with cgutils.for_range(builder, depth) as loop:
+        k = loop.index
+        b_row = pointer(builder, b, builder.mul(k, b_stride))
+        values = [load_vector(builder, lane(b_row, v)) for v in range(vectors)]
+        a_column = pointer(builder, a, builder.mul(k, a_stride)) if transposed else None
+        for r in range(rows):
+            if transposed:
+                where = builder.gep(a_column, [constant(r * SIZE)], source_etype=BYTE)
+            else:
+                where = builder.gep(a_rows[r], [k], source_etype=ELEMENT)
+            x = broadcast(builder, builder.load(where, typ=ELEMENT))
+            for v in range(vectors):
+                builder.store(multiply_add(builder, x, values[v], builder.load(total[r][v])), total[r][v])
+    for r, row in enumerate(rows_of(c, c_stride)):
+        for v in range(vectors):
+            store_vector(builder, builder.load(total[r][v]), lane(row, v))
+
+
+def _make_tile(vectors: int, transposed: bool):
+    """Return the tile of any height up to the tallest."""
+
+    @intrinsic
+    def tile(typingctx, height, a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride):
+        def generate(context, builder, sig, args):
+            end = builder.append_basic_block("tiled")
+            choice = builder.switch(args[0], end)
+            for rows in range(1, (ROWS_TRANSPOSED if transposed else ROWS) + 1):
+                block = builder.append_basic_block(f"rows_{rows}")
+                choice.add_case(ir.Constant(INDEX, rows), block)
+                builder.position_at_end(block)
+                _emit_tile(builder, args[1:], rows, vectors, transposed)
+                builder.branch(end)
+            builder.position_at_end(end)
+            return context.get_dummy_value()
+
+        return types.void(*[address] * 10), generate
+
+    return tile
+
+
+def _make_product(vectors: int, transposed: bool):
+    """Return C [M, vectors] = C0 + A B with A [M, depth], or stored as [depth, M] when ``transposed``."""
+    tile = _make_tile(vectors, transposed)
+    tallest = ROWS_TRANSPOSED if transposed else ROWS
+
+    def product(a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride, M):
+        # Rows are split into tiles of nearly equal height: 16 rows are 8 + 8, not 12 + 4.
+        tiles = (M + tallest - 1) // tallest
+        while M > 0:
+            height = (M + tiles - 1) // tiles
+            tile(height, a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride)
+            a += height * (SIZE if transposed else a_stride)
+            c0 += height * c0_stride
+            c += height * c_stride
+            M -= height
+            tiles -= 1
+
+    return product
+
+
+product_1 = kernel(_make_product(1, False))
+product_2 = kernel(_make_product(2, False))
+product_transposed_1 = kernel(_make_product(1, True))
+product_transposed_2 = kernel(_make_product(2, True))

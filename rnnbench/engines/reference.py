@@ -1,0 +1,154 @@
+"""The definition of every Program: a float64 interpreter, one node after another. Slow and obvious.
+
+It computes in float64 whatever the layer's dtype, and rounds only what it returns. Given complex arrays it computes in
+complex128, so that complex-step differentiation can check the adjoint.
+"""
+
+import numpy as np
+
+from rnnbench.engines import Arrays
+from rnnbench.lang import Program, ops
+from rnnbench.lang.ops import Affine, Node, walk
+
+
+def unavailable_reason() -> None:
+    """Return None: the reference runs everywhere."""
+    return None
+
+
+def prepare(program: Program, dtype: str, input_size: int, hidden: int, threads: int | None) -> "Interpreter":
+    """Return the interpreter of ``program``; ``threads`` is ignored, since it runs in the caller's thread."""
+    return Interpreter(program, np.dtype(dtype), input_size, hidden)
+
+
+FUNCTIONS = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "neg": np.negative,
+    "exp": np.exp,
+    "sqrt": np.sqrt,
+    "tanh": np.tanh,
+    "sigmoid": lambda a: 1.0 / (1.0 + np.exp(-a)),
+    "relu": lambda a: np.where(a.real < 0.0, 0.0, a),
+    "ge": lambda a, b: np.real(a) >= np.real(b),
+    "where": np.where,
+}
+
+
+def evaluate(roots: list[Node], known: dict[Node, np.ndarray | float], params: Arrays) -> dict[Node, np.ndarray | float]:
+    """Return ``known`` extended by the value of every node that ``roots`` depend on."""
+    values = dict(known)
+    for node in walk(roots, stop=lambda n: n in known):
+        if node in values:
+            continue
+        arguments = [values[a] for a in node.args]
+        if node.op is ops.CONST:
+            values[node] = float(node.value)  # type: ignore[arg-type]
+        elif node.op is ops.UNIT:
+            values[node] = params[str(node.value)]
+        elif node.op is ops.TRANSPOSED:
+            matrices = [params[f"R.{m}"] for m in node.value]  # type: ignore[attr-defined]
+            values[node] = sum(a @ R.T for a, R in zip(arguments, matrices, strict=True))
+        else:
+            with np.errstate(over="ignore"):  # exp(-a) of a very negative a: the sigmoid is exactly 0 then
+                values[node] = FUNCTIONS[node.op.name](*arguments)
+    return values
+
+
+class Interpreter:
+    """Runs a program's step for every t, and its adjoint backwards."""
+
+    def __init__(self, program: Program, dtype: np.dtype, input_size: int, hidden: int) -> None:
+        self.program, self.dtype, self.input_size, self.hidden = program, dtype, input_size, hidden
+        self._steps: list[dict[Node, np.ndarray | float]] = []
+        self._frozen: Arrays | None = None
+        self._used: Arrays = {}
+        self._last_only = False
+
+    def freeze(self, params: Arrays) -> None:
+        """Use a copy of ``params`` until ``thaw``."""
+        self._frozen = {name: value.copy() for name, value in params.items()}
+
+    def thaw(self) -> None:
+        """Use the parameters that each call is given."""
+        self._frozen = None
+
+    def workspace_bytes(self, T: int, B: int, training: bool) -> int:
+        """Return the bytes of all nodes' float64 values: of every step in training, else of one step."""
+        steps = T if training else 1
+        return steps * sum(B * self.hidden * 8 for n in self.program.nodes if n.op not in (ops.CONST, ops.UNIT))
+
+    def step(self, params: Arrays, x: np.ndarray, state: Arrays) -> dict[Node, np.ndarray | float]:
+        """Return the value of every node for one step: x [B, I], state name -> [B, H]."""
+        known: dict[Node, np.ndarray | float] = {}
+        for node in self.program.nodes:
+            if node.op is ops.STATE:
+                known[node] = state[str(node.value)]
+            elif node.op is ops.AFFINE:
+                affine = node.value
+                assert isinstance(affine, Affine)
+                total = np.zeros((len(x), self.hidden), dtype=x.dtype)
+                if affine.input is not None:
+                    total = total + x @ params[f"W.{affine.input}"]
+                for matrix, operand in zip(affine.matrices, node.args, strict=True):
+                    known = evaluate([operand], known, params)
+                    total = total + known[operand] @ params[f"R.{matrix}"]
+                known[node] = total + sum(params[bias] for bias in affine.biases)
+            else:
+                known = evaluate([node], known, params)
+        return known
+
+    def forward(
+        self, params: Arrays, x: np.ndarray, state: Arrays, training: bool, last_only: bool
+    ) -> tuple[np.ndarray, Arrays]:
+        """Run all steps (see ``rnnbench.engines.Kernel``)."""
+        exact = np.complex128 if any(np.iscomplexobj(a) for a in (x, *params.values(), *state.values())) else np.float64
+        used = {name: value.astype(exact) for name, value in (self._frozen or params).items()}
+        zero = np.zeros((x.shape[1], self.hidden), dtype=exact)
+        now = {s: state[s].astype(exact) if s in state else zero for s in self.program.states}
+        outputs, steps = [], []
+        for x_t in x.astype(exact):
+            values = self.step(used, x_t, now)
+            now = {s: values[n] + zero for s, n in self.program.next_states.items()}
+            outputs.append(now[self.program.output])
+            if training:
+                steps.append(values)
+        self._steps, self._used, self._last_only = steps, used, last_only
+        kind = exact if exact is np.complex128 else self.dtype
+        y = outputs[-1] if last_only else np.stack(outputs)
+        return y.astype(kind), {s: v.astype(kind) for s, v in now.items()}
+
+    def backward(self, params: Arrays, x: np.ndarray, dy: np.ndarray, dfinal: Arrays) -> Arrays:
+        """Run all steps backwards (see ``rnnbench.engines.Kernel``); uses the parameters of the forward."""
+        program, adjoint, params = self.program, self.program.adjoint, self._used
+        steps, exact_x = self._steps, x.astype(np.float64)
+        zero = np.zeros((x.shape[1], self.hidden))
+        grads = {name: np.zeros(value.shape) for name, value in params.items()}
+        grads["x"] = np.zeros(x.shape)
+        carried = {s: dfinal[s].astype(np.float64) if s in dfinal else zero for s in program.states}
+        roots = list(adjoint.outputs)
+        for t in reversed(range(len(steps))):
+            output_gradient = (dy if t == len(steps) - 1 else zero) if self._last_only else dy[t]
+            known = dict(steps[t])
+            for node in walk(roots):
+                if node.op is ops.UPSTREAM:
+                    known[node] = carried[str(node.value)]
+                elif node.op is ops.OUTPUT_GRADIENT:
+                    known[node] = output_gradient.astype(np.float64)
+            values = evaluate(roots, known, params)
+            for node, gradient in adjoint.affines.items():
+                affine, d = node.value, values[gradient] + zero
+                assert isinstance(affine, Affine)
+                for bias in affine.biases:
+                    grads[bias] += d.sum(axis=0)
+                for matrix, operand in zip(affine.matrices, node.args, strict=True):
+                    grads[f"R.{matrix}"] += (values[operand] + zero).T @ d
+                if affine.input is not None:
+                    grads[f"W.{affine.input}"] += exact_x[t].T @ d
+                    grads["x"][t] += d @ params[f"W.{affine.input}"].T
+            for unit, node in adjoint.units.items():
+                grads[unit] += (values[node] + zero).sum(axis=0)
+            carried = {s: values[adjoint.states[s]] + zero if s in adjoint.states else zero for s in program.states}
+        return {name: g.astype(self.dtype) for name, g in (grads | carried).items()}

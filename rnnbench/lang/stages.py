@@ -1,0 +1,52 @@
+"""Cut a graph into stages at its products: ``products -> pointwise -> products -> pointwise``.
+
+Both a cell's step and its adjoint are scheduled by this one function.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from rnnbench.lang.ops import AFFINE, TRANSPOSED, Node, walk
+
+
+@dataclass(frozen=True)
+class Stage:
+    """``products`` to finish first, then the pointwise ``nodes``, arguments before results."""
+
+    products: tuple[Node, ...]
+    nodes: tuple[Node, ...]
+
+
+def is_product(node: Node) -> bool:
+    """Tell whether a node needs values of all units of its arguments, so that a stage must end before it."""
+    return node.op is TRANSPOSED or (node.op is AFFINE and bool(node.args))
+
+
+def schedule(outputs: Iterable[Node], given: Callable[[Node], bool] = lambda node: False) -> tuple[Stage, ...]:
+    """Return the stages that compute ``outputs``; a node for which ``given`` holds is read, not computed.
+
+    A product runs as soon as its arguments are complete. A pointwise node runs as late as its first reader allows, so
+    that few values have to be carried from one stage to a later one.
+    """
+    outputs = list(outputs)
+    order = walk(outputs, stop=given)
+    depth: dict[Node, int] = {}
+    for node in order:
+        arguments = 0 if given(node) else max((depth[a] for a in node.args), default=0)
+        depth[node] = arguments + (1 if is_product(node) and not given(node) else 0)
+    last = max(depth.values(), default=0)
+    latest = dict.fromkeys(order, last)
+    for node in reversed(order):
+        if given(node):
+            continue
+        reader = depth[node] - 1 if is_product(node) else latest[node]
+        for argument in node.args:
+            latest[argument] = min(latest[argument], reader)
+    computed = [n for n in order if n.args and not given(n)]
+    return tuple(
+        Stage(
+            tuple(n for n in computed if is_product(n) and depth[n] == stage),
+            tuple(n for n in computed if not is_product(n) and latest[n] == stage),
+        )
+        for stage in range(last + 1)
+    )

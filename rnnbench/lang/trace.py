@@ -1,0 +1,280 @@
+"""Run a cell's step on symbols and derive what the rest of rnnbench needs to know about it."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from rnnbench.errors import RnnbenchError
+from rnnbench.lang import ops
+from rnnbench.lang.ops import Affine, Node, make, walk
+from rnnbench.lang.stages import Stage, schedule
+
+Equations = Callable[..., object]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A traced cell: its step as a graph, and everything that follows from the graph.
+
+    ``next_states`` maps each state to the node of its value after the step, in the declared order; ``output`` names the
+    state that is the cell's output. ``params`` lists parameter names in the order of their first use, "W.r" for the
+    matrix behind ``x.r``. ``names`` gives the author's variable name of a node, where there is one. ``hyper`` holds
+    the hyper-parameters that the trace was made with.
+    """
+
+    name: str
+    next_states: dict[str, Node]
+    output: str
+    params: tuple[str, ...]
+    names: dict[Node, str]
+    hyper: dict[str, float]
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the state vectors."""
+        return tuple(self.next_states)
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """Every node of the step, arguments before results."""
+        return tuple(walk(self.next_states.values()))
+
+    @cached_property
+    def affines(self) -> tuple[Node, ...]:
+        """The pre-activations, in order of use."""
+        return tuple(n for n in self.nodes if n.op is ops.AFFINE)
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """The step cut at its recurrent products."""
+        return schedule(self.next_states.values())
+
+    @cached_property
+    def gates(self) -> int:
+        """Pre-activations per unit: the distinct names among input projections and recurrent products."""
+        return len({name.split(".")[1] for name in self.params if name[0] in "WR"})
+
+    @cached_property
+    def recurrence(self) -> str:
+        """The class proved from the graph: "dense", "elementwise" or "linear".
+
+        dense: a product reads the state. linear: no product reads it, and every new state is affine in the old ones
+        with coefficients that do not depend on them, so steps compose associatively. elementwise: all else.
+        """
+        degree: dict[Node, int] = {}  # in the old states: 0 free of them, 1 affine, 2 anything else
+        for node in self.nodes:
+            d = [degree[a] for a in node.args]
+            if node.op is ops.STATE:
+                degree[node] = 1
+            elif node.op is ops.AFFINE:
+                if any(d):
+                    return "dense"
+                degree[node] = 0
+            elif node.op in (ops.ADD, ops.SUB, ops.NEG):
+                degree[node] = max(d)
+            elif node.op is ops.MUL:
+                degree[node] = min(sum(d), 2)
+            elif node.op is ops.DIV:
+                degree[node] = d[0] if d[1] == 0 else 2
+            elif node.op is ops.WHERE:
+                degree[node] = max(d[1:]) if d[0] == 0 else 2
+            else:
+                degree[node] = 2 if any(d) else 0
+        return "linear" if all(degree[n] <= 1 for n in self.next_states.values()) else "elementwise"
+
+    def shape(self, param: str, input_size: int, hidden: int) -> tuple[int, ...]:
+        """Return the shape of a parameter: W [I, H], R [H, H], b and p [H]."""
+        return {"W": (input_size, hidden), "R": (hidden, hidden)}.get(param[0], (hidden,))
+
+    def param_count(self, input_size: int, hidden: int) -> int:
+        """Return the number of trainable values."""
+        total = 0
+        for param in self.params:
+            rows, *columns = self.shape(param, input_size, hidden)
+            total += rows * (columns[0] if columns else 1)
+        return total
+
+    def flops_per_step(self, input_size: int, hidden: int, pointwise: bool = False) -> int:
+        """Return floating-point operations of one forward step of one sequence.
+
+        The products alone by default (2 per multiply-add), as the literature counts; ``pointwise`` adds one per
+        arithmetic operator or function per unit. Forward + backward is three times the products.
+        """
+        matrices = [self.shape(p, input_size, hidden) for p in self.params if p[0] in "WR"]
+        total = sum(2 * rows * columns for rows, columns in matrices)
+        if pointwise:
+            biases = sum(len(n.value.biases) for n in self.affines)  # type: ignore[attr-defined]
+            total += hidden * (biases + sum(n.op.flops for n in self.nodes))
+        return total
+
+    def bytes_per_step(self, input_size: int, hidden: int, itemsize: int = 4, training: bool = False) -> int:
+        """Return the bytes that one step of one sequence must move when weights and state stay in cache.
+
+        Inference reads the input and writes the output. Training also writes and later reads the states and the saved
+        values, reads the input again, reads the output's gradient and writes the input's.
+        """
+        if not training:
+            return itemsize * (input_size + hidden)
+        kept = len(self.states) + len(self.adjoint.saved)
+        return itemsize * (3 * input_size + hidden * (2 + 2 * kept))
+
+    @cached_property
+    def adjoint(self):  # -> Adjoint; imported late, since adjoint reads Programs
+        """The derived backward step."""
+        from rnnbench.lang.adjoint import derive
+
+        return derive(self)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the program's content: the same equations give the same digest, whatever they are called."""
+        index = {node: i for i, node in enumerate(self.nodes)}
+        lines = [f"{n.op.name} {[index[a] for a in n.args]} {n.value!r}" for n in self.nodes]
+        lines += [f"{state} {index[n]}" for state, n in self.next_states.items()]
+        lines += [f"output {self.output}", f"params {self.params}"]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+class _Symbols:
+    """What a step receives as ``x``, ``R``, ``b`` or ``p``: any attribute is a symbol of that name."""
+
+    def __init__(self, kind: str, used: dict[str, None], symbol: Callable[[str], object]) -> None:
+        self._kind, self._used, self._symbol = kind, used, symbol
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        self._used[f"{'W' if self._kind == 'x' else self._kind}.{name}"] = None
+        return self._symbol(name)
+
+    def __repr__(self) -> str:
+        return self._kind
+
+
+def _run(function: Equations, symbols: dict[str, object]) -> tuple[object, dict[str, object]]:
+    """Call the step and also return its local variables, so that equations keep the author's names."""
+    captured: dict[str, object] = {}
+
+    def on_event(frame, event, argument) -> None:
+        if event == "return" and frame.f_code is function.__code__:  # type: ignore[attr-defined]
+            captured.update(frame.f_locals)
+
+    previous = sys.getprofile()
+    sys.setprofile(on_event)
+    try:
+        returned = function(**symbols)
+    finally:
+        sys.setprofile(previous)
+    return returned, captured
+
+
+def trace(name: str, function: Equations, states: tuple[str, ...], output: str, hyper: dict[str, float]) -> Program:
+    """Run ``function`` on symbols and return its Program.
+
+    ``states`` are its state arguments in the order in which it returns them; ``output`` is one of them; ``hyper`` are
+    values for its keyword arguments. Raises RnnbenchError, with file and line, for a step that is not a cell.
+    """
+    used: dict[str, None] = {}
+    symbols: dict[str, object] = {
+        "x": _Symbols("x", used, lambda n: make(ops.INPUT, value=n)),
+        "R": _Symbols("R", used, lambda n: lambda e: make(ops.PRODUCT, (ops.as_node(e),), n)),
+        "b": _Symbols("b", used, lambda n: make(ops.UNIT, value=f"b.{n}")),
+        "p": _Symbols("p", used, lambda n: make(ops.UNIT, value=f"p.{n}")),
+    }
+    symbols |= {state: make(ops.STATE, value=state) for state in states}
+    wanted = function.__code__.co_varnames[: function.__code__.co_argcount]  # type: ignore[attr-defined]
+    place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"  # type: ignore[attr-defined]
+    unknown = [w for w in wanted if w not in symbols and w not in hyper]
+    if unknown:
+        raise RnnbenchError(
+            f"cell {name} ({place}): argument {unknown[0]!r} is neither x, R, b, p, a declared state "
+            f"({', '.join(states)}) nor a hyper-parameter with a default"
+        )
+    returned, local = _run(function, {w: symbols[w] if w in symbols else hyper[w] for w in wanted})
+    values = returned if isinstance(returned, tuple) else (returned,)
+    if len(values) != len(states):
+        raise RnnbenchError(
+            f"cell {name} ({place}) returns {len(values)} values but declares {len(states)} states: {', '.join(states)}"
+        )
+    raw = {s: ops.as_node(v) for s, v in zip(states, values, strict=True)}  # type: ignore[arg-type]
+    memo = _form_affines(list(raw.values()))
+    names: dict[Node, str] = {}
+    for variable, value in local.items():
+        if isinstance(value, Node) and value in memo and memo[value].args:
+            names.setdefault(memo[value], variable)
+    reached = {_parameter(n) for n in memo}
+    params = tuple(sorted((p for p in used if p in reached), key=lambda p: "WRbp".index(p[0])))
+    return Program(name, {s: memo[n] for s, n in raw.items()}, output, params, names, dict(hyper))
+
+
+def _parameter(node: Node) -> str | None:
+    """Return the name of the parameter that a traced leaf or product stands for."""
+    if node.op is ops.UNIT:
+        return str(node.value)
+    return {ops.INPUT: f"W.{node.value}", ops.PRODUCT: f"R.{node.value}"}.get(node.op)
+
+
+def _terms(node: Node, is_inner: Callable[[Node], bool]) -> Iterator[Node]:
+    """Yield the terms of a sum, left to right, descending into additions that nothing else reads."""
+    for argument in node.args:
+        if argument.op is ops.ADD and is_inner(argument):
+            yield from _terms(argument, is_inner)
+        else:
+            yield argument
+
+
+def _form_affines(roots: list[Node]) -> dict[Node, Node]:
+    """Gather projections, products and biases that are only added together into one pre-activation each.
+
+    Returns the rewritten node of every node. A term that something else reads too becomes a pre-activation of its own.
+    """
+    order = walk(roots)
+    readers: dict[Node, int] = dict.fromkeys(order, 0)
+    for node in order:
+        for argument in node.args:
+            readers[argument] += 1
+    for root in roots:
+        readers[root] += 1
+    inner = {a for n in order if n.op is ops.ADD for a in n.args if a.op is ops.ADD and readers[a] == 1}
+    memo: dict[Node, Node] = {}
+
+    def affine(terms: list[Node]) -> Node:
+        inputs = [t.value for t in terms if t.op is ops.INPUT]
+        products = [t for t in terms if t.op is ops.PRODUCT]
+        biases = tuple(t.value for t in terms if t.op is ops.UNIT)
+        value = Affine(
+            inputs[0] if inputs else None,  # type: ignore[arg-type]
+            tuple(t.value for t in products),  # type: ignore[misc]
+            biases,  # type: ignore[arg-type]
+        )
+        return make(ops.AFFINE, (memo[t.args[0]] for t in products), value)
+
+    for node in order:
+        if node.op in (ops.INPUT, ops.PRODUCT):
+            memo[node] = affine([node])
+        elif node.op is ops.ADD and node not in inner:
+            terms = list(_terms(node, lambda n: n in inner))
+            taken: list[Node] = []
+            for term in terms:
+                linear = term.op in (ops.INPUT, ops.PRODUCT) or (
+                    term.op is ops.UNIT and str(term.value).startswith("b.")
+                )
+                second_input = term.op is ops.INPUT and any(t.op is ops.INPUT for t in taken)
+                if linear and readers[term] == 1 and not second_input:
+                    taken.append(term)
+            if all(t.op is ops.UNIT for t in taken):
+                taken = []
+            rest = [memo[t] for t in terms if t not in taken]
+            total = affine(taken) if taken else rest.pop(0)
+            for term in rest:
+                total = ops.add(total, term)
+            memo[node] = total
+        elif node not in inner and node.args:
+            memo[node] = make(node.op, (memo[a] for a in node.args), node.value)
+        else:
+            memo[node] = node
+    return memo

@@ -1,0 +1,160 @@
+"""A recurrent layer: a cell's weights and the engine that runs it."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from rnnbench.cells import get_cell
+from rnnbench.engines import Arrays, get_engine
+from rnnbench.errors import RnnbenchError, positive, unknown
+from rnnbench.lang import CellSpec
+from rnnbench.nn.initialisers import DEFAULTS, initial, rule_for
+
+DTYPES = ("float32", "float64")
+
+
+class Layer:
+    """One cell over a sequence.
+
+    ``cell`` is a name, "file.py:cell", or a CellSpec; ``input_size`` is I and ``hidden_size`` H. ``engine`` is "cpu" or
+    "reference"; ``dtype`` "float32" or "float64". ``seed`` draws the initial parameters; ``init`` overrides the cell's
+    initialisers ({"b.f": 1.0, "R": "orthogonal"}). ``threads`` limits the engine's threads (None: all cores it may
+    use). Further keyword arguments are the cell's hyper-parameters.
+
+    ``params`` maps names to arrays ("W.i" [I, H], "R.i" [H, H], "b.i" [H], "p.u" [H]): change them in place, the next
+    call sees it. A layer is not for use by two Python threads at once. Raises RnnbenchError for bad arguments.
+    """
+
+    def __init__(
+        self,
+        cell: str | CellSpec,
+        input_size: int,
+        hidden_size: int,
+        engine: str = "cpu",
+        dtype: str = "float32",
+        seed: int = 0,
+        init: Mapping[str, str | float] | None = None,
+        threads: int | None = None,
+        **hyper: float,
+    ) -> None:
+        self.cell = get_cell(cell)
+        self.input_size = positive("input_size", input_size)
+        self.hidden_size = positive("hidden_size", hidden_size)
+        self.engine = engine
+        if str(dtype) not in DTYPES and getattr(dtype, "__name__", "") not in DTYPES:
+            raise unknown("dtype", dtype, DTYPES)
+        self.dtype = np.dtype(dtype)
+        self.program = self.cell.trace(**hyper)
+        threads = None if threads is None else positive("threads", threads)
+        self._kernel = get_engine(engine).prepare(
+            self.program, self.dtype.name, self.input_size, self.hidden_size, threads
+        )
+        self.params = self._initial(seed, init or {})
+        self._frozen = False
+        self._saved: tuple[np.ndarray, bool] | None = None  # x of the last training forward, and whether last_only
+
+    def _initial(self, seed: int, init: Mapping[str, str | float]) -> Arrays:
+        for key in init:
+            if key not in self.program.params and key not in DEFAULTS:
+                raise unknown(f"parameter of {self.cell.name} in init", key, [*self.program.params, *DEFAULTS])
+        rng = np.random.default_rng(seed)
+        return {
+            param: initial(
+                rule_for(param, init, self.cell.init),
+                rng,
+                self.program.shape(param, self.input_size, self.hidden_size),
+            ).astype(self.dtype)
+            for param in self.program.params
+        }
+
+    def __repr__(self) -> str:
+        sizes = f"input_size={self.input_size}, hidden_size={self.hidden_size}"
+        return f"Layer({self.cell.name!r}, {sizes}, engine={self.engine!r}, dtype={self.dtype.name!r})"
+
+    @property
+    def output_size(self) -> int:
+        """Size of the output's last axis."""
+        return self.hidden_size
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the state vectors."""
+        return self.program.states
+
+    def forward(
+        self,
+        x: np.ndarray,
+        state: Mapping[str, np.ndarray] | None = None,
+        training: bool = False,
+        outputs: str = "all",
+    ) -> tuple[np.ndarray, Arrays]:
+        """Run the layer over a sequence.
+
+        ``x`` [T, B, I] of the layer's dtype; ``state`` gives initial states by name, [B, H] each, zero where absent.
+        With ``training`` the layer keeps what ``backward`` needs, until the next forward. ``outputs`` is "all" for y
+        [T, B, H], or "last" for y [B, H] of the last step. Returns y and the final states by name, all new arrays.
+        Raises RnnbenchError for a wrong shape, dtype, name, or a value that is not finite.
+        """
+        if outputs not in ("all", "last"):
+            raise RnnbenchError(f"outputs must be 'all' or 'last', got {outputs!r}")
+        if training and self._frozen:
+            raise RnnbenchError("the layer is frozen for inference: call thaw() before forward(training=True)")
+        x = self._checked("x", x, (None, None, self.input_size), "[T, B, I]")
+        start = self._checked_states("state", state, x.shape[1])
+        y, final = self._kernel.forward(self.params, x, start, training, outputs == "last")
+        self._saved = (x, outputs == "last") if training else None
+        return y, final
+
+    def backward(self, dy: np.ndarray, dfinal: Mapping[str, np.ndarray] | None = None) -> Arrays:
+        """Return gradients after ``forward(..., training=True)``, with unchanged params and x.
+
+        ``dy`` is the gradient of y and of its shape; ``dfinal`` those of the final states by name, [B, H] each, zero
+        where absent. The result has an array for every name in ``params``, "x" [T, B, I], and every state's name
+        (the gradient of the initial state, [B, H]). Raises RnnbenchError where no training forward came before.
+        """
+        if self._saved is None:
+            raise RnnbenchError("backward needs a forward(..., training=True) just before it")
+        x, last_only = self._saved
+        steps, batch, _ = x.shape
+        expected = (batch, self.hidden_size) if last_only else (steps, batch, self.hidden_size)
+        dy = self._checked("dy", dy, expected, "[B, H]" if last_only else "[T, B, H]")
+        return self._kernel.backward(self.params, x, dy, self._checked_states("dfinal", dfinal, batch))
+
+    def freeze(self) -> None:
+        """Prepare for inference: weights are packed once, and later changes of ``params`` are not seen until thaw."""
+        self._kernel.freeze(self.params)
+        self._frozen = True
+
+    def thaw(self) -> None:
+        """Undo ``freeze``: every call sees the present values of ``params`` again."""
+        self._kernel.thaw()
+        self._frozen = False
+
+    def workspace_bytes(self, T: int, B: int, training: bool = False) -> int:
+        """Return the bytes that a call of this shape holds beside its arguments and results."""
+        return self._kernel.workspace_bytes(positive("T", T), positive("B", B), training)
+
+    def _checked(self, name: str, array: np.ndarray, shape: tuple[int | None, ...], legend: str) -> np.ndarray:
+        """Return ``array`` C-contiguous after checking it; None in ``shape`` is any size of at least 1."""
+        if not isinstance(array, np.ndarray):
+            raise RnnbenchError(f"{name} must be a NumPy array {legend}, got {type(array).__name__}")
+        if array.dtype != self.dtype:
+            raise RnnbenchError(f"{name} must be {self.dtype.name}, the layer's dtype, got {array.dtype.name}")
+        fits = array.ndim == len(shape) and all(n >= 1 and want in (None, n) for n, want in zip(array.shape, shape))
+        if not fits:
+            wanted = ", ".join("any" if n is None else str(n) for n in shape)
+            raise RnnbenchError(f"{name} must have shape {legend} = [{wanted}], got {list(array.shape)}")
+        # The sum is finite unless a value is not (or the sum overflows): one fast pass instead of isfinite's array.
+        with np.errstate(over="ignore", invalid="ignore"):
+            suspicious = not np.isfinite(array.sum())
+        if suspicious and not np.isfinite(array).all():
+            where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise RnnbenchError(f"{name} must be finite, got {array[where]} at {list(where)}")
+        return np.ascontiguousarray(array)
+
+    def _checked_states(self, name: str, state: Mapping[str, np.ndarray] | None, batch: int) -> Arrays:
+        given = dict(state or {})
+        for key in given:
+            if key not in self.states:
+                raise unknown(f"state of {self.cell.name} in {name}", key, self.states)
+        return {k: self._checked(f"{name}[{k!r}]", v, (batch, self.hidden_size), "[B, H]") for k, v in given.items()}
