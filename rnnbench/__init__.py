@@ -5,6 +5,19 @@ device.
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what type checkers see; at run time __getattr__ imports each name on first use
+    from rnnbench.cells import cells, get_cell, load_cell
+    from rnnbench.engines import engines
+    from rnnbench.errors import RnnbenchError
+    from rnnbench.lang import cell
+    from rnnbench.nn.bidirectional import Bidirectional
+    from rnnbench.nn.layer import Layer
+    from rnnbench.nn.model import Model
+    from rnnbench.nn.stack import Stack
+    from rnnbench.tasks import get_task, tasks
+    from rnnbench.trials import Result, Trial, run_trial
 
 __version__ = "0.1.0"
 
@@ -26,14 +39,18 @@ _HOMES = {
     "tasks": "tasks",
 }
 
-__all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "Bidirectional", "Layer", "Model", "Result", "RnnbenchError", "Stack", "Trial", "__version__", "cell", "cells",
+    "engines", "get_cell", "get_task", "load_cell", "run_trial", "tasks",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'rnnbench' has no attribute {name!r}")
     home = importlib.import_module(f"rnnbench.{_HOMES[name]}")
-    return home if name == _HOMES[name] else getattr(home, name)  # a room that is called (see rooms.py), or a name in one
+    # A room that can be called (see rooms.py), or a name in one.
+    return home if name == _HOMES[name] else getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Three rooms share their name with a public function: ``rnnbench.cells`` is a package and ``rnnbench.cells()`` a list."""
+"""Some rooms share their name with a public function: ``rnnbench.cells`` is a package, ``rnnbench.cells()`` a list."""
 
 import sys
 from collections.abc import Callable

@@ -30,11 +30,13 @@ def cells() -> list[str]:
 
 
 def get_cell(name: "str | CellSpec") -> CellSpec:
-    """Return the cell of this name, or ``name`` itself when it is one; "path/to/file.py:cell" is loaded from the file."""
+    """Return the cell of this name, or ``name`` itself when it is one; "path/file.py:cell" is loaded from the file."""
     if isinstance(name, CellSpec):
         return name
     if isinstance(name, str) and ".py:" in name:
         return load_cell(name)
+    if not isinstance(name, str):
+        raise unknown("cell", name, cells())
     if name in _plugins():
         return _plugins()[name]
     if name not in cells():

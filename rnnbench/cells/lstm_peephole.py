@@ -1,6 +1,7 @@
 """LSTM whose gates see the cell state through per-unit weights; the output gate sees the new one.
 
-Gers, Schraudolph and Schmidhuber 2002, JMLR 3, pp. 115-143; notation of Greff et al. 2015, arXiv:1503.04069, section II.
+Gers, Schraudolph and Schmidhuber 2002, JMLR 3, pp. 115-143; notation of Greff et al. 2015, arXiv:1503.04069,
+section II.
 """
 
 from rnnbench.lang import cell, sigmoid, tanh

@@ -21,6 +21,8 @@ def prepare(program: Program, dtype: str, input_size: int, hidden: int, threads:
     return Interpreter(program, np.dtype(dtype), input_size, hidden)
 
 
+Values = dict[Node, np.ndarray | float]
+
 FUNCTIONS = {
     "add": np.add,
     "sub": np.subtract,
@@ -37,7 +39,7 @@ FUNCTIONS = {
 }
 
 
-def evaluate(roots: list[Node], known: dict[Node, np.ndarray | float], params: Arrays) -> dict[Node, np.ndarray | float]:
+def evaluate(roots: list[Node], known: Values, params: Arrays) -> Values:
     """Return ``known`` extended by the value of every node that ``roots`` depend on."""
     values = dict(known)
     for node in walk(roots, stop=lambda n: n in known):
@@ -62,7 +64,7 @@ class Interpreter:
 
     def __init__(self, program: Program, dtype: np.dtype, input_size: int, hidden: int) -> None:
         self.program, self.dtype, self.input_size, self.hidden = program, dtype, input_size, hidden
-        self._steps: list[dict[Node, np.ndarray | float]] = []
+        self._steps: list[Values] = []
         self._frozen: Arrays | None = None
         self._used: Arrays = {}
         self._last_only = False
@@ -80,9 +82,9 @@ class Interpreter:
         steps = T if training else 1
         return steps * sum(B * self.hidden * 8 for n in self.program.nodes if n.op not in (ops.CONST, ops.UNIT))
 
-    def step(self, params: Arrays, x: np.ndarray, state: Arrays) -> dict[Node, np.ndarray | float]:
+    def step(self, params: Arrays, x: np.ndarray, state: Arrays) -> Values:
         """Return the value of every node for one step: x [B, I], state name -> [B, H]."""
-        known: dict[Node, np.ndarray | float] = {}
+        known: Values = {}
         for node in self.program.nodes:
             if node.op is ops.STATE:
                 known[node] = state[str(node.value)]

@@ -1,4 +1,4 @@
-"""Reverse mode over a Program: its backward step, and the choice between saving a forward value and computing it again."""
+"""Reverse mode over a Program: its backward step, and what to save of the forward and what to compute again."""
 
 from __future__ import annotations
 
@@ -133,7 +133,8 @@ def _choose_saved(program: Program, outputs: Iterable[Node]) -> tuple[Node, ...]
             edge(("present", node), "sink", _NEVER)
     source_side = _minimum_cut(capacity)
     return tuple(
-        n for n in program.nodes
+        n
+        for n in program.nodes
         if ("present", n) in capacity and ("present", n) not in source_side and ("again", n) in source_side
     )
 

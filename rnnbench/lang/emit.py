@@ -1,7 +1,7 @@
 """Write a Program as Numba source: one readable file per cell, with a function for every tile.
 
-Each tile has a body, straight-line arithmetic that runs on vectors, scalars or arrays alike, and a loop around it for the
-machine. The text depends only on the program and the target, so its hash names the kernel.
+Each tile has a body, straight-line arithmetic that runs on vectors, scalars or arrays alike, and a loop around it for
+the machine. The text depends only on the program and the target, so its hash names the kernel.
 """
 
 from __future__ import annotations
@@ -71,7 +71,10 @@ class _Names:
         return name
 
 
-_RESERVED = {"exp", "relu", "sigmoid", "sqrt", "tanh", "where", "row", "unit", "at", "rows", "column", "width", "units", "frame"}
+_RESERVED = {
+    "exp", "relu", "sigmoid", "sqrt", "tanh", "where", "constant", "body", "kernel", "load", "load_part", "store",
+    "store_part", "splat", "integer_at", "row", "unit", "at", "rows", "column", "width", "units", "frame", "range",
+}  # fmt: skip
 
 
 def expression(node: Node, names: dict[Node, str], numbers: _Numbers, outer: int = 0, right: bool = False) -> str:

@@ -19,11 +19,11 @@ Gradients = tuple["Node | None", ...]
 class Op:
     """An operator: how it is written, what it costs, and its derivative.
 
-    ``text`` is its Python source over ``{0} {1} ..``; ``latex`` the same for equations; ``precedence`` that of Python's
-    grammar (higher binds tighter). ``flops`` counts one per arithmetic operator and per call of a function, as the
-    field does; ``cost`` is the time of one evaluation in units of a vector multiply, used to choose between saving a
-    value and computing it again. ``derivative(g, y, *args)`` returns the gradient of each argument, None for zero, given
-    the gradient ``g`` of the result ``y``.
+    ``text`` is its Python source over ``{0} {1} ..``; ``latex`` the same for equations; ``precedence`` that of
+    Python's grammar (higher binds tighter). ``flops`` counts one per arithmetic operator and per call of a function, as
+    the field does; ``cost`` is the time of one evaluation in units of a vector multiply, used to choose between saving
+    a value and computing it again. ``derivative(g, y, *args)`` returns the gradient of each argument, None for zero,
+    given the gradient ``g`` of the result ``y``.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Node:
         return ge(other, self)
 
     def __bool__(self) -> bool:
-        raise RnnbenchError("a cell's value is a symbol, not a number: write where(a >= b, x, y) instead of Python's if")
+        raise RnnbenchError("a cell's value is a symbol: write where(a >= b, x, y) instead of Python's if")
 
     def __iter__(self) -> None:
         raise RnnbenchError("a cell's value is one symbol and cannot be unpacked")
@@ -285,9 +285,7 @@ WHERE = Op(
     1,
     lambda g, y, m, a, b: (None, where(m, g, 0.0), where(m, 0.0, g)),
 )
-OPERATORS: dict[str, Op] = {
-    op.name: op for op in (ADD, SUB, MUL, DIV, NEG, EXP, SQRT, TANH, SIGMOID, RELU, GE, WHERE)
-}
+OPERATORS: dict[str, Op] = {op.name: op for op in (ADD, SUB, MUL, DIV, NEG, EXP, SQRT, TANH, SIGMOID, RELU, GE, WHERE)}
 
 
 def walk(roots: Iterable[Node], stop: Callable[[Node], bool] = lambda node: False) -> list[Node]:

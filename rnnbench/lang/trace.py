@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from types import FrameType
 
 from rnnbench.errors import RnnbenchError
 from rnnbench.lang import ops
@@ -40,8 +42,8 @@ class Program:
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
-        """Every node of the step, arguments before results."""
-        return tuple(walk(self.next_states.values()))
+        """Every node of the step, arguments before results, and otherwise in the author's order."""
+        return tuple(walk([*self.names, *self.next_states.values()]))
 
     @cached_property
     def affines(self) -> tuple[Node, ...]:
@@ -159,16 +161,17 @@ def _run(function: Equations, symbols: dict[str, object]) -> tuple[object, dict[
     """Call the step and also return its local variables, so that equations keep the author's names."""
     captured: dict[str, object] = {}
 
-    def on_event(frame, event, argument) -> None:
+    def on_event(frame: FrameType, event: str, argument: object) -> None:
         if event == "return" and frame.f_code is function.__code__:  # type: ignore[attr-defined]
             captured.update(frame.f_locals)
 
-    previous = sys.getprofile()
-    sys.setprofile(on_event)
-    try:
-        returned = function(**symbols)
-    finally:
-        sys.setprofile(previous)
+    def run() -> object:
+        sys.setprofile(on_event)
+        return function(**symbols)
+
+    # A thread has a profile hook of its own: the caller's, a profiler's perhaps, stays as it is.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        returned = thread.submit(run).result()
     return returned, captured
 
 
@@ -202,9 +205,10 @@ def trace(name: str, function: Equations, states: tuple[str, ...], output: str, 
         )
     raw = {s: ops.as_node(v) for s, v in zip(states, values, strict=True)}  # type: ignore[arg-type]
     memo = _form_affines(list(raw.values()))
+    alive = set(walk(memo[n] for n in raw.values()))
     names: dict[Node, str] = {}
-    for variable, value in local.items():
-        if isinstance(value, Node) and value in memo and memo[value].args:
+    for variable, value in sorted(local.items(), key=lambda item: item[0] in states):
+        if isinstance(value, Node) and value in memo and memo[value].args and memo[value] in alive:
             names.setdefault(memo[value], variable)
     reached = {_parameter(n) for n in memo}
     params = tuple(sorted((p for p in used if p in reached), key=lambda p: "WRbp".index(p[0])))

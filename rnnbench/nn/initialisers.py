@@ -50,7 +50,7 @@ def orthogonal(rng: np.random.Generator, shape: Shape, gain: float = 1.0) -> np.
 
 def identity(rng: np.random.Generator, shape: Shape, gain: float = 1.0) -> np.ndarray:
     """Return ``gain`` times the identity matrix (Le et al. 2015, arXiv:1504.00941)."""
-    return gain * np.eye(*shape)
+    return gain * np.eye(shape[0])
 
 
 INITIALISERS: dict[str, Callable[..., np.ndarray]] = {
@@ -61,6 +61,8 @@ INITIALISERS: dict[str, Callable[..., np.ndarray]] = {
 def initial(rule: str | float, rng: np.random.Generator, shape: Shape) -> np.ndarray:
     """Return a float64 array of ``shape`` made by ``rule``: a number, or a name with arguments in parentheses."""
     if isinstance(rule, (int, float)) and not isinstance(rule, bool):
+        if not np.isfinite(rule):
+            raise RnnbenchError(f"an initial value must be finite, got {rule!r}")
         return constant(rng, shape, float(rule))
     match = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", rule) if isinstance(rule, str) else None
     if match is None:

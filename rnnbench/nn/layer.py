@@ -57,6 +57,8 @@ class Layer:
         for key in init:
             if key not in self.program.params and key not in DEFAULTS:
                 raise unknown(f"parameter of {self.cell.name} in init", key, [*self.program.params, *DEFAULTS])
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise RnnbenchError(f"seed must be a whole number of at least 0, got {seed!r}")
         rng = np.random.default_rng(seed)
         return {
             param: initial(
@@ -140,7 +142,9 @@ class Layer:
             raise RnnbenchError(f"{name} must be a NumPy array {legend}, got {type(array).__name__}")
         if array.dtype != self.dtype:
             raise RnnbenchError(f"{name} must be {self.dtype.name}, the layer's dtype, got {array.dtype.name}")
-        fits = array.ndim == len(shape) and all(n >= 1 and want in (None, n) for n, want in zip(array.shape, shape))
+        fits = array.ndim == len(shape) and all(
+            n >= 1 and want in (None, n) for n, want in zip(array.shape, shape, strict=True)
+        )
         if not fits:
             wanted = ", ".join("any" if n is None else str(n) for n in shape)
             raise RnnbenchError(f"{name} must have shape {legend} = [{wanted}], got {list(array.shape)}")
@@ -153,6 +157,9 @@ class Layer:
         return np.ascontiguousarray(array)
 
     def _checked_states(self, name: str, state: Mapping[str, np.ndarray] | None, batch: int) -> Arrays:
+        if state is not None and not isinstance(state, Mapping):
+            names = ", ".join(f"{s!r}: [B, H]" for s in self.states)
+            raise RnnbenchError(f"{name} must map state names to arrays, {{{names}}}, got {type(state).__name__}")
         given = dict(state or {})
         for key in given:
             if key not in self.states:

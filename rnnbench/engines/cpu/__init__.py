@@ -1,5 +1,6 @@
 """The Numba engine for CPUs: float32 and float64, any size, threads over the batch."""
 
+from rnnbench.engines import Kernel
 from rnnbench.errors import RnnbenchError
 from rnnbench.lang import Program
 
@@ -9,24 +10,26 @@ def unavailable_reason() -> str | None:
     return None
 
 
-def prepare(program: Program, dtype: str, input_size: int, hidden: int, threads: int | None):
+def prepare(program: Program, dtype: str, input_size: int, hidden: int, threads: int | None) -> Kernel:
     """Return the program ready to run on so many threads (None: all that this process may use)."""
-    from rnnbench.engines.cpu.run import CpuKernel, available_threads
+    from rnnbench.engines.cpu.run import CpuKernel
+    from rnnbench.engines.cpu.threads import available_threads
 
     most = available_threads()
     if threads is not None and threads > most:
-        raise RnnbenchError(f"threads must be at most {most} in this process (cores, or NUMBA_NUM_THREADS), got {threads}")
+        raise RnnbenchError(f"threads must be at most {most} here (cores, or NUMBA_NUM_THREADS), got {threads}")
     return CpuKernel(program, dtype, input_size, hidden, threads or most)
 
 
 def host_description() -> dict[str, object]:
-    """Return what the engine knows of this machine: processor, vector width, threads, threading layer, cache folder."""
+    """Return what the engine knows of this machine: processor, vector width, threads and their pool."""
     from rnnbench.engines.cpu.host import host
-    from rnnbench.engines.cpu.run import available_threads
+    from rnnbench.engines.cpu.threads import available_threads, threading_layer
 
     return {
         "processor": host().name,
         "vector_bits": host().vector_bytes * 8,
         "vector_registers": host().registers,
         "threads": available_threads(),
+        "threading_layer": threading_layer(),
     }

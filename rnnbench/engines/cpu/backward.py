@@ -9,7 +9,17 @@ import numpy as np
 
 from rnnbench.engines import Arrays
 from rnnbench.engines.cpu.forward import Forward
-from rnnbench.engines.cpu.plan import CHUNK_ROWS, Block, Entry, Tables, address, carries, operand_stream, padded, power_of_two
+from rnnbench.engines.cpu.plan import (
+    CHUNK_ROWS,
+    Block,
+    Entry,
+    Tables,
+    address,
+    carries,
+    operand_stream,
+    padded,
+    power_of_two,
+)  # fmt: skip
 from rnnbench.lang.ops import Node
 from rnnbench.lang.tiles import Stream, affine_of, backward_tiles
 
@@ -78,9 +88,9 @@ class Backward:
         tables = Tables(
             sequence,
             STEPS=T, CHUNK=self.chunk, BATCH=B, UNITS=kernel.hidden, WIDTH=kernel.width, REVERSED=1,
-            NARROW=product.product_1.address, WIDE=product.product_2.address,
-            NARROW_TRANSPOSED=product.product_transposed_1.address,
-            WIDE_TRANSPOSED=product.product_transposed_2.address,
+            NARROW=product.product_narrow.address, WIDE=product.product_wide.address,
+            NARROW_TRANSPOSED=product.product_narrow_transposed.address,
+            WIDE_TRANSPOSED=product.product_wide_transposed.address,
         )  # fmt: skip
         entries = self.entries()
         for stream, entry in entries.items():
@@ -124,8 +134,7 @@ class Backward:
             affine = affine_of(node)
             pairs = [(f"W.{affine.input}", X)] if affine.input is not None else []
             pairs += [
-                (f"R.{m}", operand_stream(o, kernel.operands))
-                for m, o in zip(affine.matrices, node.args, strict=True)
+                (f"R.{m}", operand_stream(o, kernel.operands)) for m, o in zip(affine.matrices, node.args, strict=True)
             ]
             for name, across in pairs:
                 target, down = targets[name], Stream("d_slot", slot)

@@ -1,8 +1,8 @@
 """The private folder of kernels: sources addressed by the hash of everything they are made from.
 
-Its content is executed, so the folder belongs to the user alone (0700). A package in it holds the shared kernels for one
-dtype, vector width, processor and version of Numba; the emitted file of a cell lies in that package. Numba's own cache
-of machine code lies beside each file, and sees no change that did not also change an address.
+Its content is executed, so the folder belongs to the user alone (0700). A package in it holds the shared kernels for
+one dtype, vector width, processor and version of Numba; the emitted file of a cell lies in that package. Numba's own
+cache of machine code lies beside each file, and sees no change that did not also change an address.
 """
 
 import hashlib
@@ -44,10 +44,11 @@ def _private(folder: Path) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
     except OSError as error:
-        raise RnnbenchError(f"cannot use the kernel cache {folder}: {error.strerror}; set RNNBENCH_CACHE_DIR") from error
+        reason = f"{error.strerror}; set RNNBENCH_CACHE_DIR to a folder of your own"
+        raise RnnbenchError(f"cannot use the kernel cache {folder}: {reason}") from error
     if hasattr(os, "getuid"):
         if status.st_uid != os.getuid():
-            raise RnnbenchError(f"the kernel cache {folder} belongs to another user; set RNNBENCH_CACHE_DIR to your own")
+            raise RnnbenchError(f"the kernel cache {folder} is another user's; set RNNBENCH_CACHE_DIR to your own")
         if status.st_mode & 0o077:
             folder.chmod(0o700)
     return folder
@@ -70,13 +71,15 @@ def _setting(dtype: str) -> str:
 def _sources(dtype: str) -> dict[str, str]:
     """Return the shared kernels' files by name."""
     folder = Path(__file__).parent / "kernels"
-    return {p.name: p.read_text(encoding="utf-8") for p in sorted(folder.glob("*.py"))} | {"setting.py": _setting(dtype)}
+    shared = {p.name: p.read_text(encoding="utf-8") for p in sorted(folder.glob("*.py"))}
+    return shared | {"setting.py": _setting(dtype)}
 
 
 def package_name(dtype: str) -> str:
     """Return the name of the shared kernels' package: a hash of their sources and of all that compiles them."""
     machine = [host().name, host().features, platform.python_version(), version("numba"), version("llvmlite")]
-    machine += [f"{k}={v}" for k, v in sorted(os.environ.items()) if k in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT")]
+    settings = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT")
+    machine += [f"{name}={os.environ.get(name)}" for name in settings]
     digest = hashlib.sha256(repr((machine, _sources(dtype))).encode()).hexdigest()
     return f"rnnbench_kernels_{dtype}_{digest[:16]}"
 
@@ -91,7 +94,8 @@ def shared_kernels(dtype: str) -> ModuleType:
     found = importlib.util.spec_from_file_location(
         name, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
-    assert found is not None and found.loader is not None
+    assert found is not None
+    assert found.loader is not None
     package = importlib.util.module_from_spec(found)
     sys.modules[name] = package
     found.loader.exec_module(package)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Forward:
     """Memory and plan of the forward over T steps and B rows; in training it keeps what the backward reads."""
 
-    def __init__(self, kernel: CpuKernel, T: int, B: int, last_only: bool, training: bool) -> None:
+    def __init__(self, kernel: CpuKernel, T: int, B: int, last_only: bool, *, training: bool) -> None:
         self.kernel, self.shape, self.training = kernel, (T, B, last_only), training
         self.threads = kernel.threads_for(T, B)
         dtype, width, program = kernel.dtype, kernel.width, kernel.program
@@ -48,8 +48,7 @@ class Forward:
         entries |= {Stream("operand", n): self.operands.entry(n) for n in self.operands.names}
         entries |= {Stream("unit", n): self.fixed.fixed(n) for n in self.units}
         entries |= {Stream("bias", n): self.fixed.fixed(n) for n in self.slots.names}
-        T, B, last_only = self.shape
-        del T
+        _, B, last_only = self.shape
         entries[Stream("x", "x")] = (0, B * self.kernel.input_size * size, -1, 0, self.kernel.input_size * size)
         # With only the last output wanted, every step writes the same rows.
         entries[Stream("y", program.output)] = (0, B * H * size, 0 if last_only else -1, 0, H * size)
@@ -63,7 +62,7 @@ class Forward:
         tables = Tables(
             sequence,
             STEPS=T, CHUNK=self.chunk, BATCH=B, UNITS=kernel.hidden, WIDTH=kernel.width,
-            NARROW=product.product_1.address, WIDE=product.product_2.address,
+            NARROW=product.product_narrow.address, WIDE=product.product_wide.address,
         )  # fmt: skip
         entries = self.entries()
         for stream, entry in entries.items():
@@ -80,7 +79,8 @@ class Forward:
             rows = products.setdefault(node, [])
             for matrix, operand in zip(affine.matrices, node.args, strict=True):
                 panels = address(kernel.packed.array(f"R.{matrix}", False))
-                rows.append((panels, kernel.hidden, kernel.width, operand_stream(operand, kernel.operands), start, result))
+                left = operand_stream(operand, kernel.operands)
+                rows.append((panels, kernel.hidden, kernel.width, left, start, result))
                 start = result
         tables.table("BEFORE", before, "BEFORE_COUNT")
         tables.stages(self.tiles, kernel.cell, entries, products)

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import importlib
-import os
 from types import ModuleType
 
 import numpy as np
 
 from rnnbench.engines import Arrays
 from rnnbench.engines.cpu import cache
-from rnnbench.engines.cpu.host import host
 from rnnbench.engines.cpu.backward import Backward
 from rnnbench.engines.cpu.forward import Forward
+from rnnbench.engines.cpu.host import host
 from rnnbench.engines.cpu.plan import Packed, address, padded
+from rnnbench.engines.cpu.threads import launch
 from rnnbench.errors import RnnbenchError
 from rnnbench.lang import Program
 from rnnbench.lang.tiles import operand_names, saved_names, slot_names, transposed_names
 
 # Floating-point operations below which a call runs in the caller's thread: about the cost of waking the others.
 SERIAL_FLOPS = 2_000_000
-
-
-def available_threads() -> int:
-    """Return how many threads the engine may use: the cores this process may run on, or NUMBA_NUM_THREADS."""
-    chosen = os.environ.get("NUMBA_NUM_THREADS", "")
-    if chosen.isdigit() and int(chosen) > 0:
-        return int(chosen)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class CpuKernel:
@@ -62,18 +53,7 @@ class CpuKernel:
 
     def launch(self, phases: np.ndarray, plan: np.ndarray, threads: int) -> None:
         """Run the phases of a plan on so many threads."""
-        launcher = self.module("launch")
-        if threads == 1:
-            launcher.serial(phases, address(plan))
-            return
-        import numba
-
-        previous = numba.get_num_threads()
-        numba.set_num_threads(threads)
-        try:
-            launcher.parallel(phases, address(plan), threads)
-        finally:
-            numba.set_num_threads(previous)
+        launch(self.module("launch"), phases, address(plan), threads)
 
     def checked(self, params: Arrays) -> Arrays:
         """Return the parameters after checking that each is still an array the kernels can read."""
@@ -93,10 +73,11 @@ class CpuKernel:
         self, params: Arrays, x: np.ndarray, state: Arrays, training: bool, last_only: bool
     ) -> tuple[np.ndarray, Arrays]:
         """Run all steps (see ``rnnbench.engines.Kernel``)."""
-        shape = (*x.shape[:2], last_only)
+        T, B, _ = x.shape
+        shape = (T, B, last_only)
         plan = self._forward.get(training)
         if plan is None or plan.shape != shape:
-            self._forward[training] = plan = Forward(self, *shape, training)
+            self._forward[training] = plan = Forward(self, T, B, last_only, training=training)
         if not (self._frozen and not training):
             plan.load(self.checked(params))
         return plan.run(x, state, pack=training or not self._frozen)
@@ -110,7 +91,7 @@ class CpuKernel:
 
     def freeze(self, params: Arrays) -> None:
         """Pack the weights for inference."""
-        plan = Forward(self, 1, 1, False, False)
+        plan = Forward(self, 1, 1, False, training=False)
         plan.load(self.checked(params))
         plan.run(np.zeros((1, 1, self.input_size), self.dtype), {}, pack=True)
         self._forward[False] = plan
@@ -122,6 +103,6 @@ class CpuKernel:
 
     def workspace_bytes(self, T: int, B: int, training: bool) -> int:
         """Return the bytes of all arrays that a forward, and in training a backward, of this shape holds."""
-        forward = Forward(self, T, B, False, training)
+        forward = Forward(self, T, B, False, training=training)
         total = forward.nbytes + self.packed.nbytes(training)
         return total + (Backward(self, forward).nbytes if training else 0)

@@ -10,10 +10,19 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .compiled import kernel
+from .compiled import body, kernel
 from .setting import LANES, REGISTERS
 from .vector import (
-    ELEMENT, INDEX, SIZE, VALUES, address, broadcast, load_vector, multiply_add, pointer, store_vector,
+    ELEMENT,
+    INDEX,
+    SIZE,
+    VALUES,
+    address,
+    broadcast,
+    load_vector,
+    multiply_add,
+    pointer,
+    store_vector,
 )  # fmt: skip
 
 VECTORS = 2  # a panel's width in vectors
@@ -84,27 +93,48 @@ def _make_tile(vectors: int, transposed: bool):
     return tile
 
 
-def _make_product(vectors: int, transposed: bool):
-    """Return C [M, vectors] = C0 + A B with A [M, depth], or stored as [depth, M] when ``transposed``."""
-    tile = _make_tile(vectors, transposed)
-    tallest = ROWS_TRANSPOSED if transposed else ROWS
-
-    def product(a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride, M):
-        # Rows are split into tiles of nearly equal height: 16 rows are 8 + 8, not 12 + 4.
-        tiles = (M + tallest - 1) // tallest
-        while M > 0:
-            height = (M + tiles - 1) // tiles
-            tile(height, a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride)
-            a += height * (SIZE if transposed else a_stride)
-            c0 += height * c0_stride
-            c += height * c_stride
-            M -= height
-            tiles -= 1
-
-    return product
+wide, narrow = _make_tile(VECTORS, False), _make_tile(1, False)
+wide_transposed, narrow_transposed = _make_tile(VECTORS, True), _make_tile(1, True)
 
 
-product_1 = kernel(_make_product(1, False))
-product_2 = kernel(_make_product(2, False))
-product_transposed_1 = kernel(_make_product(1, True))
-product_transposed_2 = kernel(_make_product(2, True))
+@body
+def even(M, tallest):
+    """Return the height of the next tile: M rows are split into tiles of nearly equal height, 10 into 5 + 5."""
+    tiles = (M + tallest - 1) // tallest
+    return (M + tiles - 1) // tiles
+
+
+# C [M, panel] = C0 + A B with A [M, depth], or stored as [depth, M] in the transposed forms. Four functions and not one
+# made four times over: Numba's cache does not find functions that close over an intrinsic again.
+
+
+@kernel
+def product_wide(a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride, M):
+    while M > 0:
+        height = even(M, ROWS)
+        wide(height, a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride)
+        a, c0, c, M = a + height * a_stride, c0 + height * c0_stride, c + height * c_stride, M - height
+
+
+@kernel
+def product_narrow(a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride, M):
+    while M > 0:
+        height = even(M, ROWS)
+        narrow(height, a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride)
+        a, c0, c, M = a + height * a_stride, c0 + height * c0_stride, c + height * c_stride, M - height
+
+
+@kernel
+def product_wide_transposed(a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride, M):
+    while M > 0:
+        height = even(M, ROWS_TRANSPOSED)
+        wide_transposed(height, a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride)
+        a, c0, c, M = a + height * SIZE, c0 + height * c0_stride, c + height * c_stride, M - height
+
+
+@kernel
+def product_narrow_transposed(a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride, M):
+    while M > 0:
+        height = even(M, ROWS_TRANSPOSED)
+        narrow_transposed(height, a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride)
+        a, c0, c, M = a + height * SIZE, c0 + height * c0_stride, c + height * c_stride, M - height

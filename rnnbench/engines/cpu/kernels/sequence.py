@@ -9,7 +9,17 @@ from .compiled import body, kernel
 from .product import PANEL
 from .setting import LANES
 from .vector import (
-    SIZE, call, constant, copy_value, integer_at, load, load_part, set_integer, splat, store, store_part,
+    SIZE,
+    call,
+    constant,
+    copy_value,
+    integer_at,
+    load,
+    load_part,
+    set_integer,
+    splat,
+    store,
+    store_part,
 )  # fmt: skip
 
 # Entries of a plan.

@@ -1,7 +1,7 @@
 """A Numba type for one hardware vector, with loads, stores and arithmetic.
 
-LLVM's loop vectoriser gives up on the pointwise part of recurrent cells (too many arrays that may alias), so vectors are
-explicit. Code written with it reads like scalar arithmetic: the same body runs on scalars elsewhere.
+LLVM's loop vectoriser gives up on the pointwise part of recurrent cells (too many arrays that may alias), so vectors
+are explicit. Code written with it reads like scalar arithmetic: the same body runs on scalars elsewhere.
 """
 
 import operator

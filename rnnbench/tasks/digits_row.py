@@ -1,0 +1,16 @@
+"""Handwritten digits read one row at a time."""
+
+from rnnbench.tasks._digits import Digits
+
+
+class DigitsRow(Digits):
+    """Recognise a handwritten digit from its 8 x 8 pixels, one row of 8 a step.
+
+    x: 8 steps of 8 grey levels in [0, 1]. Target after the last: the digit. Chance: 1/10. The split: see ``Digits``.
+    """
+
+    default_length = 8
+    input_size = 8
+
+
+TASK = DigitsRow

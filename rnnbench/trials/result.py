@@ -1,0 +1,99 @@
+"""What a trial came to, and its form as a plain record."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rnnbench.errors import RnnbenchError
+from rnnbench.trials.store import SCHEMA
+from rnnbench.trials.trial import Trial
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of one trial.
+
+    ``score`` and ``loss``: on the test split, the score higher is better, in [0, 1]; ``chance`` is the task's chance
+    level of ``chance_of`` ("loss" or "score"), ``chance_score`` the score of the best blind guess.
+    ``solved``: the validation score reached ``solved_at`` within the budget, after ``steps_to_solve`` steps (None:
+    not within ``steps``, so censored there). ``steps``: steps taken. ``diverged``: a loss or gradient was not finite;
+    score and loss are then those of the last weights that gave finite ones (the loss may be NaN even so).
+    ``seconds``: wall-clock seconds of training and validation, without compilation. ``params``: trainable numbers.
+    ``clipped``: fraction of steps at which the gradient was clipped.
+    ``curve``: (step, training loss); ``validation``: (step, loss, score). ``created``: ISO 8601, UTC.
+    """
+
+    trial: Trial
+    key: str
+    score: float
+    loss: float
+    chance: float
+    chance_of: str
+    chance_score: float
+    solved_at: float
+    solved: bool
+    steps: int
+    steps_to_solve: int | None
+    diverged: bool
+    seconds: float
+    params: int
+    clipped: float
+    curve: list[tuple[int, float]]
+    validation: list[tuple[int, float, float]]
+    created: str
+
+    def to_record(self, where: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the result as a JSON dict of kind "trial", where None stands for a number that is not finite.
+
+        ``where``: facts on the machine, as ``rnnbench.measure.machine.machine_facts`` gives them.
+        """
+        record = {name: getattr(self, name) for name in _PLAIN}
+        return record | {
+            "schema": SCHEMA,
+            "kind": "trial",
+            "trial": self.trial.model_dump(),
+            "clip": self.trial.clip,
+            "init": self.trial.init,
+            "loss": _finite(self.loss),
+            "curve": [[step, _finite(loss)] for step, loss in self.curve],
+            "validation": [[step, _finite(loss), score] for step, loss, score in self.validation],
+            "where": dict(where or {}),
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Result":
+        """Return the result that ``to_record`` wrote; the trial's cell, task or data file need not exist any more."""
+        if record.get("kind") != "trial" or record.get("schema") != SCHEMA:
+            raise RnnbenchError(
+                f"a result needs a record of kind 'trial' and schema {SCHEMA}, "
+                f"got kind {record.get('kind')!r} and schema {record.get('schema')!r}"
+            )
+        try:
+            return cls(
+                # Not validated again: it was when the trial ran, and names are looked up here and now.
+                trial=Trial.model_construct(**record["trial"]),
+                loss=_number(record["loss"]),
+                curve=[(step, _number(loss)) for step, loss in record["curve"]],
+                validation=[(step, _number(loss), score) for step, loss, score in record["validation"]],
+                **{name: record[name] for name in _PLAIN},
+            )
+        except KeyError as error:
+            raise RnnbenchError(f"trial record {record.get('key')} lacks {error}") from None
+
+
+_PLAIN = tuple(name for name in Result.__dataclass_fields__ if name not in ("trial", "loss", "curve", "validation"))
+
+
+def now() -> str:
+    """Return the time as ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
