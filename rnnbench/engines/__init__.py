@@ -11,7 +11,7 @@ from rnnbench.rooms import make_callable
 
 Arrays = dict[str, np.ndarray]
 
-_MODULES = {"reference": "rnnbench.engines.reference", "cpu": "rnnbench.engines.cpu"}
+_MODULES = {name: f"rnnbench.engines.{name}" for name in ("reference", "cpu", "cuda")}
 
 
 class Kernel(Protocol):

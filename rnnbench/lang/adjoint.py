@@ -113,7 +113,8 @@ def _choose_saved(program: Program, outputs: Iterable[Node]) -> tuple[Node, ...]
     """
     forward = set(program.nodes)
     kept_anyway = set(program.next_states.values())
-    needed = [n for n in walk(outputs, stop=lambda n: n in forward) if n in forward and n.args]
+    reached = walk(outputs, stop=lambda n: n in forward)
+    needed = [n for n in reached if n in forward and (n.args or n.op is ops.AFFINE)]
     capacity: dict[object, dict[object, int]] = {}
 
     def edge(start: object, end: object, limit: int) -> None:
@@ -123,7 +124,8 @@ def _choose_saved(program: Program, outputs: Iterable[Node]) -> tuple[Node, ...]
     for node in program.nodes:
         if not node.args and node.op is not ops.AFFINE or node in kept_anyway:
             continue
-        edge(("again", node), ("present", node), SAVE_COST)
+        # A condition has no array to be stored in; it is always made again from what it compares.
+        edge(("again", node), ("present", node), _NEVER if node.op is ops.GE else SAVE_COST)
         edge("source", ("again", node), _NEVER if node.op is ops.AFFINE else node.op.cost)
         for argument in node.args:
             if argument not in kept_anyway and (argument.args or argument.op is ops.AFFINE):

@@ -6,7 +6,7 @@ Both a cell's step and its adjoint are scheduled by this one function.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from rnnbench.lang.ops import AFFINE, TRANSPOSED, Node, walk
+from rnnbench.lang.ops import AFFINE, GE, TRANSPOSED, Node, walk
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,11 @@ def schedule(outputs: Iterable[Node], given: Callable[[Node], bool] = lambda nod
         for argument in node.args:
             latest[argument] = min(latest[argument], reader)
     computed = [n for n in order if n.args and not given(n)]
-    return tuple(
-        Stage(
-            tuple(n for n in computed if is_product(n) and depth[n] == stage),
-            tuple(n for n in computed if not is_product(n) and latest[n] == stage),
-        )
-        for stage in range(last + 1)
-    )
+    stages = []
+    for stage in range(last + 1):
+        here = [n for n in computed if not is_product(n) and latest[n] == stage]
+        # A condition is no value that could be carried: each stage that reads it compares anew.
+        conditions = [a for n in here for a in n.args if a.op is GE and a not in here]
+        products = tuple(n for n in computed if is_product(n) and depth[n] == stage)
+        stages.append(Stage(products, (*dict.fromkeys(conditions), *here)))
+    return tuple(stages)

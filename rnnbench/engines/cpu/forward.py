@@ -97,7 +97,7 @@ class Forward:
         return phases, phases[1:].copy()
 
     def load(self, params: Arrays) -> None:
-        """Take over biases and per-unit parameters, and where the matrices lie."""
+        """Take over biases and per-unit parameters."""
         H = self.kernel.hidden
         for name in self.units:
             self.fixed.view(name, 0, H)[0] = params[name]
@@ -106,10 +106,9 @@ class Forward:
             total[:] = 0
             for bias in affine_of(node).biases:
                 total += params[bias]
-        self.tables.table("PACKS", self.kernel.packed.rows(params, False), "PACK_COUNT")
 
-    def run(self, x: np.ndarray, state: Arrays, pack: bool) -> tuple[np.ndarray, Arrays]:
-        """Run all steps; ``pack`` the weights first unless they are frozen."""
+    def run(self, x: np.ndarray, state: Arrays, weights: Arrays | None) -> tuple[np.ndarray, Arrays]:
+        """Run all steps, after packing the weights unless they are packed already (None)."""
         kernel, (T, B, last_only) = self.kernel, self.shape
         H, tables = kernel.hidden, self.tables
         y = np.empty((B, H) if last_only else (T, B, H), kernel.dtype)
@@ -118,6 +117,8 @@ class Forward:
         for name in kernel.program.states:
             self.states.view(name, 0, H)[...] = state.get(name, 0)
         fresh, packed = self._phases
-        kernel.launch(fresh if pack else packed, tables.plan, self.threads)
+        if weights is not None:
+            tables.table("PACKS", kernel.packed.rows(weights, False), "PACK_COUNT")
+        kernel.launch(packed if weights is None else fresh, tables.plan, self.threads)
         last = T & self.states.mask
         return y, {name: self.states.view(name, last, H).copy() for name in kernel.program.states}

@@ -100,7 +100,7 @@ class Tables:
 
     def table(self, name: str, rows: Sequence[Sequence[int]], count: str | None = None) -> np.ndarray:
         """Store a table and its address in entry ``name``, and its length in entry ``count``."""
-        array = np.array(rows, dtype=np.int64).reshape(len(rows), -1)
+        array = np.array(rows, dtype=np.int64).reshape(len(rows), -1 if rows else 0)
         self.kept.append(array)
         self.set(name, address(array))
         if count is not None:

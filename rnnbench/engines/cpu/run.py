@@ -35,7 +35,7 @@ class CpuKernel:
         self.packed = Packed(program, input_size, hidden, self.dtype, self.lanes)
         self._forward: dict[bool, Forward] = {}  # by training: the plan of the latest shape
         self._backward: Backward | None = None
-        self._frozen = False
+        self._frozen: Arrays | None = None  # biases and per-unit parameters while the weights stay packed
 
     def module(self, name: str) -> ModuleType:
         """Return one of the shared kernels' modules for this dtype."""
@@ -76,11 +76,14 @@ class CpuKernel:
         T, B, _ = x.shape
         shape = (T, B, last_only)
         plan = self._forward.get(training)
+        frozen = None if training else self._frozen
         if plan is None or plan.shape != shape:
             self._forward[training] = plan = Forward(self, T, B, last_only, training=training)
-        if not (self._frozen and not training):
+            if frozen is not None:
+                plan.load(frozen)
+        if frozen is None:
             plan.load(self.checked(params))
-        return plan.run(x, state, pack=training or not self._frozen)
+        return plan.run(x, state, params if frozen is None else None)
 
     def backward(self, params: Arrays, x: np.ndarray, dy: np.ndarray, dfinal: Arrays) -> Arrays:
         """Run all steps backwards (see ``rnnbench.engines.Kernel``)."""
@@ -90,16 +93,16 @@ class CpuKernel:
         return self._backward.run(self.checked(params), x, dy, dfinal)
 
     def freeze(self, params: Arrays) -> None:
-        """Pack the weights for inference."""
+        """Pack the weights for inference, and keep a copy of the vectors."""
+        self._frozen = {name: value.copy() for name, value in self.checked(params).items() if name[0] in "bp"}
         plan = Forward(self, 1, 1, False, training=False)
-        plan.load(self.checked(params))
-        plan.run(np.zeros((1, 1, self.input_size), self.dtype), {}, pack=True)
+        plan.load(self._frozen)
+        plan.run(np.zeros((1, 1, self.input_size), self.dtype), {}, params)
         self._forward[False] = plan
-        self._frozen = True
 
     def thaw(self) -> None:
         """Pack the weights again in every call."""
-        self._frozen = False
+        self._frozen = None
 
     def workspace_bytes(self, T: int, B: int, training: bool) -> int:
         """Return the bytes of all arrays that a forward, and in training a backward, of this shape holds."""
