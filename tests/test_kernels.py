@@ -8,6 +8,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -156,12 +157,14 @@ def applied(name: str, dtype: str):
 
     package = kernel_cache.shared_kernels(dtype).__name__
     modules = [importlib.import_module(f"{package}.{m}") for m in ("compiled", "functions", "vector")]
-    names = {k: v for m in modules for k, v in vars(m).items()} | {"__name__": f"{package}.check"}
+    names: dict[str, Any] = {k: v for m in modules for k, v in vars(m).items()} | {"__name__": f"{package}.check"}
     exec(CHECK_FUNCTION.format(name=name).replace("@kernel", ""), names)
     from numba import cfunc, types
 
     compiled = cfunc(types.void(*[types.int64] * 3))(names[f"apply_{name}"])
-    call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)(compiled.address)
+    address = compiled.address
+    assert address is not None
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)(address)
 
     def run(x: np.ndarray) -> np.ndarray:
         padded = np.zeros(-(-len(x) // 64) * 64, dtype)

@@ -176,7 +176,7 @@ def test_every_tile_of_the_backward_writes_each_state_gradient_once():
         (lambda x, h: x.h if x.h >= 0 else h, "h", "where"),
         (lambda x, h: x.h + "1", "h", "symbols and numbers"),
         (lambda x, h: h**3, "h", "power 2"),
-        (lambda x, h: where(True, h, h), "h", "comparison"),
+        (lambda x, h: where(h, h, h), "h", "comparison"),
     ],
 )
 def test_a_mistake_in_a_cell_is_one_sentence(step, states, message):

@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 from typing import Any
 
+from rnnbench.rooms import make_callable
 from rnnbench.errors import RnnbenchError, unknown
 from rnnbench.tasks.task import SPLITS, Batch, Task, summary
 
@@ -56,3 +57,6 @@ def get_task(name: str, length: int | None = None, **options: Any) -> Task:
     elif colon:
         raise RnnbenchError(f"task {stem!r} takes nothing after its name, got {name!r}")
     return task(length=length, **options)
+
+
+make_callable(__name__, tasks)

@@ -11,6 +11,7 @@ from rnnbench.engines import Arrays
 from rnnbench.engines.cpu.forward import Forward
 from rnnbench.engines.cpu.plan import (
     CHUNK_ROWS,
+    PART_ROWS,
     Block,
     Entry,
     Tables,
@@ -43,6 +44,7 @@ class Backward:
         dtype, width, program = kernel.dtype, kernel.width, kernel.program
         self.tiles = backward_tiles(program)
         self.chunk = power_of_two(CHUNK_ROWS / B, T)
+        self.part = power_of_two(PART_ROWS * self.threads / B, self.chunk)
         self.slots = {a: kernel.slots[a] for a in program.adjoint.affines}
         self.units = list(dict.fromkeys(s.name for t in self.tiles for s, _ in t.sums))
         self.columns = padded(kernel.input_size, kernel.lanes)
@@ -87,7 +89,7 @@ class Backward:
         sequence, product = kernel.module("sequence"), kernel.module("product")
         tables = Tables(
             sequence,
-            STEPS=T, CHUNK=self.chunk, BATCH=B, UNITS=kernel.hidden, WIDTH=kernel.width, REVERSED=1,
+            STEPS=T, CHUNK=self.chunk, PART=self.part, BATCH=B, UNITS=kernel.hidden, WIDTH=kernel.width, REVERSED=1,
             NARROW=product.product_narrow.address, WIDE=product.product_wide.address,
             NARROW_TRANSPOSED=product.product_narrow_transposed.address,
             WIDE_TRANSPOSED=product.product_wide_transposed.address,

@@ -61,7 +61,7 @@ class Forward:
         sequence, product = kernel.module("sequence"), kernel.module("product")
         tables = Tables(
             sequence,
-            STEPS=T, CHUNK=self.chunk, BATCH=B, UNITS=kernel.hidden, WIDTH=kernel.width,
+            STEPS=T, CHUNK=self.chunk, PART=self.chunk, BATCH=B, UNITS=kernel.hidden, WIDTH=kernel.width,
             NARROW=product.product_narrow.address, WIDE=product.product_wide.address,
         )  # fmt: skip
         entries = self.entries()

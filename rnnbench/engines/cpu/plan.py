@@ -13,7 +13,11 @@ from rnnbench.lang.ops import Node
 from rnnbench.lang.tiles import Stream, Tile
 
 LINE = 64  # bytes of a cache line
-CHUNK_ROWS = 512  # rows (steps x batch) of a backward chunk: its gradients stay in the second-level cache
+# Rows (steps x batch) of a backward chunk. Threads wait for one another twice a chunk, which on shared cores costs
+# milliseconds when one of them is not running; a larger chunk holds more gradients of pre-activations at a time.
+CHUNK_ROWS = 4096
+# Rows of one thread whose input gradients are formed together, while those of their pre-activations are in cache.
+PART_ROWS = 256
 SLOT_BYTES = 1 << 18  # pre-activations of a forward chunk and thread that stay in the second-level cache
 
 

@@ -24,10 +24,10 @@ from .vector import (
 
 # Entries of a plan.
 (
-    STEPS, CHUNK, BATCH, UNITS, WIDTH, REVERSED, FRAMES, FRAME_BYTES,
+    STEPS, CHUNK, PART, BATCH, UNITS, WIDTH, REVERSED, FRAMES, FRAME_BYTES,
     STREAMS, STAGES, STAGE_COUNT, BEFORE, BEFORE_COUNT, AFTER, AFTER_COUNT, COPIES, COPY_COUNT,
     GRADIENTS, GRADIENT_COUNT, PACKS, PACK_COUNT, NARROW, WIDE, NARROW_TRANSPOSED, WIDE_TRANSPOSED, PLAN_SIZE,
-) = range(26)  # fmt: skip
+) = range(27)  # fmt: skip
 
 # A stream: address at step 0 and row 0, bytes a step, mask of the step index (0: one step, 2**k - 1: a ring, -1: all
 # steps), number added to the step, bytes a row.
@@ -51,7 +51,8 @@ FROM, TO, VALUES, COPY_SIZE = range(4)
 
 ZERO = constant(0.0)
 ROW_BLOCK = 32  # rows of a tile: its pre-activations stay in the first-level cache between product and tile
-INNER_BLOCK = 256  # inner size of a weight gradient's tile: a panel of D stays in the first-level cache
+CACHED_ROWS = 512  # rows of A and D whose weight gradients are formed together: they stay in the second-level cache
+INNER_BLOCK = 128  # of these, rows of one tile: a panel of D stays in the first-level cache
 
 
 @body
@@ -102,8 +103,8 @@ def multiply(plan, product, column, t, row, rows, by_step):
 
 
 @body
-def multiply_chunk(plan, product, first_step, steps, row, rows):
-    """Run a product that does not depend on earlier steps for all steps of a chunk."""
+def multiply_steps(plan, product, first_step, steps, row, rows):
+    """Run a product that no step depends on for some steps at once."""
     batch = integer_at(plan, BATCH)
     for column in range(0, integer_at(product, COLUMNS), PANEL):
         if rows == batch:  # rows of all steps lie evenly spaced
@@ -139,24 +140,33 @@ def run_stage(plan, stage, frame, t, row, rows):
 
 @kernel
 def run_steps(thread, threads, chunk, plan):
-    """Run all stages of all steps of a chunk for this thread's rows."""
-    batch, steps = integer_at(plan, BATCH), integer_at(plan, STEPS)
+    """Run all stages of all steps of a chunk for this thread's rows, part by part."""
+    batch, steps, part = integer_at(plan, BATCH), integer_at(plan, STEPS), integer_at(plan, PART)
     row = batch * thread // threads
     rows = batch * (thread + 1) // threads - row
     first = chunk * integer_at(plan, CHUNK)
     count = min(integer_at(plan, CHUNK), steps - first)
-    frame = integer_at(plan, FRAMES) + thread * integer_at(plan, FRAME_BYTES)
+    parts = (count + part - 1) // part
     if rows > 0:
-        for p in range(integer_at(plan, BEFORE_COUNT)):
-            multiply_chunk(plan, integer_at(plan, BEFORE) + p * (PRODUCT_SIZE * 8), first, count, row, rows)
-        for i in range(count):
-            t = first + count - 1 - i if integer_at(plan, REVERSED) else first + i
-            for s in range(integer_at(plan, STAGE_COUNT)):
-                run_stage(plan, integer_at(plan, STAGES) + s * (STAGE_SIZE * 8), frame, t, row, rows)
-        for p in range(integer_at(plan, AFTER_COUNT)):
-            multiply_chunk(plan, integer_at(plan, AFTER) + p * (PRODUCT_SIZE * 8), first, count, row, rows)
-        for c in range(integer_at(plan, COPY_COUNT)):
-            copy_rows(plan, integer_at(plan, COPIES) + c * (COPY_SIZE * 8), first, count, row, rows)
+        for i in range(parts):
+            start = part * (parts - 1 - i if integer_at(plan, REVERSED) else i)
+            run_part(plan, thread, first + start, min(part, count - start), row, rows)
+
+
+@body
+def run_part(plan, thread, first, count, row, rows):
+    """Run some steps; what can be one product over all of them goes before or after, while they are in cache."""
+    frame = integer_at(plan, FRAMES) + thread * integer_at(plan, FRAME_BYTES)
+    for p in range(integer_at(plan, BEFORE_COUNT)):
+        multiply_steps(plan, integer_at(plan, BEFORE) + p * (PRODUCT_SIZE * 8), first, count, row, rows)
+    for i in range(count):
+        t = first + count - 1 - i if integer_at(plan, REVERSED) else first + i
+        for s in range(integer_at(plan, STAGE_COUNT)):
+            run_stage(plan, integer_at(plan, STAGES) + s * (STAGE_SIZE * 8), frame, t, row, rows)
+    for p in range(integer_at(plan, AFTER_COUNT)):
+        multiply_steps(plan, integer_at(plan, AFTER) + p * (PRODUCT_SIZE * 8), first, count, row, rows)
+    for c in range(integer_at(plan, COPY_COUNT)):
+        copy_rows(plan, integer_at(plan, COPIES) + c * (COPY_SIZE * 8), first, count, row, rows)
 
 
 @body
@@ -177,31 +187,38 @@ def run_gradients(thread, threads, chunk, plan):
     batch, steps = integer_at(plan, BATCH), integer_at(plan, STEPS)
     first = chunk * integer_at(plan, CHUNK)
     inner = min(integer_at(plan, CHUNK), steps - first) * batch
-    for g in range(integer_at(plan, GRADIENT_COUNT)):
-        gradient = integer_at(plan, GRADIENTS) + g * (GRADIENT_SIZE * 8)
-        across, down = integer_at(gradient, ACROSS), integer_at(gradient, DOWN)
-        columns, target_row = integer_at(gradient, TARGET_COLUMNS), integer_at(gradient, TARGET_ROW)
-        across_row, down_row = row_bytes(plan, across), row_bytes(plan, down)
-        for column in range(0, columns, PANEL):
-            if (integer_at(gradient, OWNER) + column // PANEL) % threads == thread:
-                function = integer_at(plan, WIDE_TRANSPOSED if columns - column >= PANEL else NARROW_TRANSPOSED)
-                target = integer_at(gradient, TARGET) + column * SIZE
-                for k in range(0, inner, INNER_BLOCK):
-                    call(
-                        function,
-                        (
-                            stream_at(plan, across, first, 0) + k * across_row,
-                            across_row,
-                            stream_at(plan, down, first, 0) + k * down_row + column * SIZE,
-                            down_row,
-                            min(INNER_BLOCK, inner - k),
-                            target,
-                            target_row,
-                            target,
-                            target_row,
-                            integer_at(gradient, TARGET_ROWS),
-                        ),
-                    )
+    for k in range(0, inner, CACHED_ROWS):
+        rows = min(CACHED_ROWS, inner - k)
+        for g in range(integer_at(plan, GRADIENT_COUNT)):
+            gradient = integer_at(plan, GRADIENTS) + g * (GRADIENT_SIZE * 8)
+            for column in range(0, integer_at(gradient, TARGET_COLUMNS), PANEL):
+                if (integer_at(gradient, OWNER) + column // PANEL) % threads == thread:
+                    add_gradient(plan, gradient, column, first, k, rows)
+
+
+@body
+def add_gradient(plan, gradient, column, first_step, row, rows):
+    """Add ``rows`` rows, counted from the chunk's first one, to one panel of a weight gradient."""
+    across, down = integer_at(gradient, ACROSS), integer_at(gradient, DOWN)
+    across_row, down_row = row_bytes(plan, across), row_bytes(plan, down)
+    whole = integer_at(gradient, TARGET_COLUMNS) - column >= PANEL
+    target, target_row = integer_at(gradient, TARGET) + column * SIZE, integer_at(gradient, TARGET_ROW)
+    for k in range(row, row + rows, INNER_BLOCK):
+        call(
+            integer_at(plan, WIDE_TRANSPOSED if whole else NARROW_TRANSPOSED),
+            (
+                stream_at(plan, across, first_step, 0) + k * across_row,
+                across_row,
+                stream_at(plan, down, first_step, 0) + k * down_row + column * SIZE,
+                down_row,
+                min(INNER_BLOCK, row + rows - k),
+                target,
+                target_row,
+                target,
+                target_row,
+                integer_at(gradient, TARGET_ROWS),
+            ),
+        )
 
 
 @kernel

@@ -1,0 +1,62 @@
+"""Layers that agree with the reference, and the arrays they are run on."""
+
+import functools
+
+import numpy as np
+
+import rnnbench as rb
+
+from .grid import CELLS
+
+DTYPE = "float32"
+# Largest difference from the float64 reference, relative to the largest value of the array.
+TOLERANCE = 1e-5
+
+
+class PreparedKernels:
+    """Base of every class that runs kernels: compiles them once per run into the cache that all processes share."""
+
+    timeout = 300  # of setup_cache too
+
+    def setup_cache(self):
+        """Compile every kernel of the grid in one process: no benchmark's time or memory then holds a compilation."""
+        for cell in CELLS:
+            agreeing_layer(cell, "2x1x3x16", training=True)
+
+
+def sizes(shape):
+    """Return ``(T, B, I, H)`` of a shape written ``TxBxIxH``."""
+    T, B, I, H = map(int, shape.split("x"))  # noqa: E741 - the legend's letters
+    return T, B, I, H
+
+
+def arrays(shape):
+    """Return the inputs ``x [T, B, I]`` and output gradients ``dy [T, B, H]`` of a shape, the same for every cell."""
+    T, B, I, H = sizes(shape)  # noqa: E741 - the legend's letters
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((T, B, I), dtype=DTYPE), rng.standard_normal((T, B, H), dtype=DTYPE)
+
+
+@functools.cache  # asv calls setup before every sample
+def agreeing_layer(cell, shape, training):
+    """Return ``(layer, x, dy)`` once the layer's results agree with the float64 reference, its kernels warm."""
+    _, _, I, H = sizes(shape)  # noqa: E741 - the legend's letters
+    x, dy = arrays(shape)
+    layer = rb.Layer(cell, input_size=I, hidden_size=H, engine="cpu", dtype=DTYPE, seed=0)
+    reference = rb.Layer(cell, input_size=I, hidden_size=H, engine="reference", dtype="float64", seed=0)
+    for name, array in layer.params.items():
+        reference.params[name][...] = array
+    if not training:
+        layer.freeze()  # before the comparison: the frozen kernel is the one that is timed
+    got, expected = run(layer, x, dy, training), run(reference, x.astype("f8"), dy.astype("f8"), training)
+    for name, array in expected.items():
+        error = np.abs(got[name] - array).max() / np.abs(array).max()
+        if not error <= TOLERANCE:
+            raise AssertionError(f"{cell} {shape}: {name} is {error:.1e} of its largest value off the reference")
+    return layer, x, dy
+
+
+def run(layer, x, dy, training):
+    """Return the output and, with ``training``, every gradient of one pass."""
+    y, _ = layer.forward(x, training=training)
+    return {"y": y, **(layer.backward(dy) if training else {})}

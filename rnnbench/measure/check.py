@@ -1,0 +1,81 @@
+"""Agreement with the reference: a kernel or a peer that computes something else is not timed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnbench.errors import RnnbenchError
+from rnnbench.nn.layer import Layer
+
+# Largest difference allowed, as a part of the largest magnitude in the same array.
+TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One cell's weights and inputs, drawn from a seed, with the answer of the float64 reference.
+
+    ``params`` as in ``Layer.params``, ``x [T, B, I]`` and ``dy [T, B, H]`` are of ``dtype``; ``expected`` holds ``"y"``
+    and, with ``training``, the gradient of each parameter and of ``"x"``.
+    """
+
+    cell: str
+    sizes: tuple[int, int, int, int]
+    dtype: str
+    training: bool
+    seed: int
+    params: dict[str, np.ndarray]
+    x: np.ndarray
+    dy: np.ndarray
+    expected: dict[str, np.ndarray]
+
+
+def pose(cell: str, sizes: tuple[int, int, int, int], dtype: str, training: bool, seed: int) -> Question:
+    """Draw weights and inputs for ``cell`` at ``sizes = (T, B, I, H)`` and run the float64 reference on them."""
+    if dtype not in TOLERANCES:
+        raise RnnbenchError(f"dtype must be one of {', '.join(TOLERANCES)}, got {dtype!r}")
+    T, B, I, H = sizes  # noqa: E741 - the legend's letters
+    layer = Layer(cell, input_size=I, hidden_size=H, engine="reference", dtype="float64", seed=seed)
+    rng = np.random.default_rng(seed)
+    for name, array in layer.params.items():
+        if name.startswith("b."):  # biases that start alike would hide one taken for another
+            array += rng.uniform(-0.1, 0.1, array.shape)
+        # What everyone is given is rounded to dtype; the reference starts from the same rounded numbers.
+        array[...] = array.astype(dtype)
+    params = {name: array.astype(dtype) for name, array in layer.params.items()}
+    x = rng.standard_normal((T, B, I)).astype(dtype)
+    dy = rng.standard_normal((T, B, H)).astype(dtype)
+    y, _ = layer.forward(x.astype("float64"), training=training)
+    expected = {"y": y}
+    if training:
+        gradients = layer.backward(dy.astype("float64"))
+        expected |= {name: gradients[name] for name in (*params, "x")}
+    return Question(cell, sizes, dtype, training, seed, params, x, dy, expected)
+
+
+def check(who: str, got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], dtype: str) -> dict[str, float]:
+    """Return the largest error of ``got`` against ``expected``, or raise if it is above the tolerance of ``dtype``.
+
+    The error of an array is its largest absolute difference divided by the largest magnitude expected in it, so that
+    a sum of many terms, such as a weight's gradient, is not held to the rounding of one.
+
+    Returns ``{"max_error": ..., "tolerance": ...}``. Raises RnnbenchError naming ``who`` and the array.
+    """
+    tolerance = TOLERANCES[dtype]
+    errors = {}
+    for name, wanted in expected.items():
+        if name not in got:
+            raise RnnbenchError(f"{who} gave no {name}, so it is not timed")
+        if got[name].shape != wanted.shape:
+            raise RnnbenchError(f"{who} gave {name} of shape {got[name].shape} for {wanted.shape}, so it is not timed")
+        scale = np.abs(wanted).max() or 1.0
+        errors[name] = float(np.abs(got[name] - wanted).max() / scale)
+    # NaN is not below any tolerance, and max() over a dict with NaN depends on its order.
+    worst = max(errors, key=lambda name: np.inf if np.isnan(errors[name]) else errors[name])
+    if not errors[worst] <= tolerance:
+        raise RnnbenchError(
+            f"{who} disagrees with the reference: {worst} is off by {errors[worst]:.1e} of its largest value "
+            f"(tolerance {tolerance:.0e}), so it is not timed"
+        )
+    return {"max_error": errors[worst], "tolerance": tolerance}

@@ -1,0 +1,97 @@
+"""Peers: the same weights in, the same numbers out, under our names."""
+
+import numpy as np
+import pytest
+
+from rnnbench.cells import cells
+from rnnbench.errors import RnnbenchError
+from rnnbench.measure.check import TOLERANCES, check, pose
+from rnnbench.peers import get_peer, onnx_runtime, peers, torch_nn
+
+needs_torch = pytest.mark.skipif(torch_nn.unavailable_reason() is not None, reason="torch is not installed")
+needs_onnx = pytest.mark.skipif(onnx_runtime.unavailable_reason() is not None, reason="ONNX Runtime is not installed")
+
+SHAPES = [(1, 1, 1, 1), (7, 3, 5, 17), (30, 4, 8, 32)]
+
+
+@needs_torch
+@pytest.mark.parametrize("sizes", SHAPES)
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("cell", torch_nn._CELLS)
+def test_torch_gives_the_outputs_and_gradients_of_the_reference(cell, dtype, sizes):
+    inference = pose(cell, sizes, dtype, False, 3)
+    layer = torch_nn.prepare(cell, inference.params, sizes, dtype, threads=1, training=False)
+    check("torch", {"y": layer.forward(inference.x)}, inference.expected, dtype)
+
+    training = pose(cell, sizes, dtype, True, 4)
+    layer = torch_nn.prepare(cell, training.params, sizes, dtype, threads=1, training=True)
+    layer.training(training.x, training.dy)
+    y, gradients = layer.training(training.x, training.dy)  # gradients do not add up from call to call
+    check("torch", {"y": y, **gradients}, training.expected, dtype)
+    assert set(gradients) == {*training.params, "x"}
+
+
+@needs_onnx
+@pytest.mark.parametrize("sizes", SHAPES)
+@pytest.mark.parametrize("cell", onnx_runtime._CELLS)
+def test_onnx_runtime_gives_the_outputs_of_the_reference(cell, sizes):
+    question = pose(cell, sizes, "float32", False, 3)
+    layer = onnx_runtime.prepare(cell, question.params, sizes, "float32", threads=1, training=False)
+    check("onnxruntime", {"y": layer.forward(question.x)}, question.expected, "float32")
+
+
+@pytest.mark.parametrize("name", ["torch", "onnxruntime"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_no_weight_can_be_taken_for_another_unnoticed(name, cell):
+    peer = get_peer(name)
+    if peer.unavailable_reason():
+        pytest.skip("the peer is not installed")
+    question = pose(cell, (10, 2, 4, 8), "float32", False, 0)
+    for moved in question.params:
+        params = {**question.params, moved: question.params[moved] + np.float32(0.01)}
+        layer = peer.prepare(cell, params, question.sizes, "float32", threads=1, training=False)
+        with pytest.raises(RnnbenchError, match="disagrees with the reference"):
+            check(name, {"y": layer.forward(question.x)}, question.expected, "float32")
+
+
+@needs_torch
+@pytest.mark.parametrize("training", [False, True])
+def test_what_is_timed_is_the_same_work_on_shared_memory(training):
+    question = pose("lstm", (5, 2, 3, 4), "float32", training, 0)
+    layer = torch_nn.prepare("lstm", question.params, question.sizes, "float32", threads=1, training=training)
+    x = question.x.copy()
+    call = layer.timed(x, question.dy)
+    index = 1 if training else 0  # (x, y) or (y, final state)
+    y = call()[index]
+    np.testing.assert_allclose(y.detach().numpy(), question.expected["y"], atol=1e-6)
+    x[...] = 0  # no copy was made on the way in
+    again = call()[index]
+    assert np.abs(again.detach().numpy() - question.expected["y"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["torch", "onnxruntime"])
+def test_a_peer_says_what_it_does_not_have(name):
+    peer = get_peer(name)
+    known = {cell for cell in cells() if peer.supports(cell, training=False) is None}
+    assert {"elman_tanh", "elman_relu", "lstm", "gru"} <= known
+    assert "min_gru" not in known
+    assert "min_gru" in peer.supports("min_gru", training=False)
+
+
+def test_onnx_runtime_says_that_it_does_not_train_and_has_no_float64():
+    assert onnx_runtime.supports("lstm", training=False) is None
+    assert "does not train" in str(onnx_runtime.supports("lstm", training=True))
+    with pytest.raises(RnnbenchError, match="float32, not in float64"):
+        onnx_runtime.prepare("lstm", {}, (1, 1, 1, 1), "float64", threads=1, training=False)
+
+
+def test_peers_are_listed_with_how_to_install_the_missing(monkeypatch):
+    assert set(peers()) == {"torch", "onnxruntime"}
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for name, reason in peers().items():
+        assert 'pip install "rnnbench[peers]"' in str(reason), name
+
+
+def test_an_unknown_peer_is_named_with_the_nearest():
+    with pytest.raises(RnnbenchError, match="unknown contender 'pytorch'; did you mean torch"):
+        get_peer("pytorch")

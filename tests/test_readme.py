@@ -1,0 +1,74 @@
+"""The README keeps its word: its Python runs, its commands exist, its test command is the one that CI runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from rnnbench.cells import cells
+from rnnbench.cli import app
+from rnnbench.tasks import tasks
+
+CHECKOUT = Path(__file__).parents[1]
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def rnnbench_commands() -> list[str]:
+    """Return the README's rnnbench command lines, each once: comments, and whatever comes before rnnbench, cut off."""
+    lines = [line.split("#")[0] for block in blocks("sh") for line in block.splitlines()]
+    found = [re.search(r"(?:^|/)(rnnbench (?!-m).*)$", line.strip()) for line in lines]
+    return list(dict.fromkeys(match[1].strip() for match in found if match))
+
+
+def test_the_python_runs_as_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    snippets = blocks("python")
+    assert len(snippets) >= 4
+    names: dict[str, object] = {}
+    for snippet in snippets:
+        # A snippet that starts with a file's name is that file; the others are typed in one after the other.
+        file = re.match(r"# (\w+\.py)\n", snippet)
+        if file:
+            (tmp_path / file[1]).write_text(snippet, encoding="utf-8")
+        else:
+            exec(compile(snippet, "README.md", "exec"), names)
+    assert {"layer", "grads", "result", "spec"} <= names.keys()
+
+
+def test_there_are_commands_to_check():
+    assert len(rnnbench_commands()) >= 10
+
+
+@pytest.mark.parametrize("line", rnnbench_commands())
+def test_every_command_and_option_exists(line):
+    _, name, *arguments = shlex.split(line)
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    assert name in commands
+    options = {option for parameter in commands[name].params for option in parameter.opts}
+    assert {word for word in arguments if word.startswith("--")} <= options
+
+
+def test_the_commands_shown_are_all_there_are():
+    assert {shlex.split(line)[1] for line in rnnbench_commands()} == set(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def test_ci_runs_the_test_command_to_the_letter():
+    command = [line for block in blocks("sh") for line in block.splitlines() if line.endswith("pytest")]
+    assert len(command) == 1
+    assert command[0] in (CHECKOUT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert "run: bash .ci/run" in (CHECKOUT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+
+
+def test_every_cell_and_task_is_named():
+    missing = [name for name in [*cells(), *tasks()] if f"`{name}`" not in README]
+    assert not missing
+
+
+def test_nothing_is_left_to_fill_in():
+    assert "FILL" not in README
