@@ -5,8 +5,8 @@ import inspect
 import pkgutil
 from typing import Any
 
-from rnnbench.rooms import make_callable
 from rnnbench.errors import RnnbenchError, unknown
+from rnnbench.rooms import make_callable
 from rnnbench.tasks.task import SPLITS, Batch, Task, summary
 
 __all__ = ["SPLITS", "Batch", "Task", "describe", "get_task", "task_class", "tasks"]

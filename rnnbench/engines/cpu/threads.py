@@ -36,7 +36,7 @@ def threading_layer() -> str:
             importlib.import_module(f"numba.np.ufunc.{module}")
         except ImportError:  # this pool's library is not installed here
             continue
-        vars(config)["THREADING_LAYER"] = name
+        config.THREADING_LAYER = name  # pyright: ignore[reportAttributeAccessIssue]
         return name
     raise AssertionError("numba ships workqueue on every platform")
 
