@@ -35,9 +35,18 @@ ROWS_TRANSPOSED = {16: 6, 32: 12}[REGISTERS]
 BYTE = ir.IntType(8)
 
 
-def _emit_tile(builder: ir.IRBuilder, args, rows: int, vectors: int, transposed: bool) -> None:
-    """Emit C = C0 + A B for one tile; ``transposed``: A is stored with the inner dimension along its rows."""
-    a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride = args
+def _tile_function(module: ir.Module, rows: int, vectors: int, transposed: bool) -> ir.Function:
+    """Return the function C = C0 + A B for one tile; ``transposed``: the inner dimension runs down A's columns.
+
+    A function for each height, never inlined: among the live values of all heights together LLVM would run out of
+    address registers within the loops.
+    """
+    name = f"tile_{rows}x{vectors}{'_transposed' if transposed else ''}"
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [INDEX] * 9), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride = function.args
 
     def constant(n: int) -> ir.Constant:
         return ir.Constant(INDEX, n)
@@ -69,6 +78,8 @@ def _emit_tile(builder: ir.IRBuilder, args, rows: int, vectors: int, transposed:
     for r, row in enumerate(rows_of(c, c_stride)):
         for v in range(vectors):
             store_vector(builder, builder.load(total[r][v]), lane(row, v))
+    builder.ret_void()
+    return function
 
 
 def _make_tile(vectors: int, transposed: bool):
@@ -83,7 +94,7 @@ def _make_tile(vectors: int, transposed: bool):
                 block = builder.append_basic_block(f"rows_{rows}")
                 choice.add_case(ir.Constant(INDEX, rows), block)
                 builder.position_at_end(block)
-                _emit_tile(builder, args[1:], rows, vectors, transposed)
+                builder.call(_tile_function(builder.module, rows, vectors, transposed), args[1:])
                 builder.branch(end)
             builder.position_at_end(end)
             return context.get_dummy_value()
