@@ -52,7 +52,7 @@ def memory_rows(memory: frames.Frame) -> frames.Frame:
 def parameter_counts(memory: frames.Frame, trials: frames.Frame) -> tuple[dict[str, float], str]:
     """Return the number of parameters of each cell and the sizes they were counted at ("" if unknown)."""
     rows = memory_rows(memory).dropna(subset=["parameter_bytes"])
-    bytes_each = rows["dtype"].map({"float32": 4, "float64": 8})
+    bytes_each = rows["dtype"].map({"float32": 4, "float64": 8}).astype(float)  # also where no row matches
     counted = (rows["parameter_bytes"] / bytes_each).groupby(rows["cell"]).first().dropna()
     if len(counted):
         sizes = " ".join(f"{letter}={int(rows[letter].iloc[0])}" for letter in "IH" if pd.notna(rows[letter].iloc[0]))
