@@ -12,9 +12,10 @@ class Preset:
     """One size of run.
 
     ``cells``: names (None: every cell there is). ``shapes``: (T, B, I, H) to time. ``samples``: of each contender, as
-    many as ``max_seconds`` per measurement allow. ``memory``: (T, B, I, H) of the memory measurements.
-    ``tasks``: those trained on unless the caller names others. ``lengths``: T by task; one that is not listed has its
-    own default. ``seeds``: how many. ``training``: the other fields of Trial.
+    many as ``max_seconds`` per measurement allow. ``memory``: (T, B, I, H) of the memory measurements. ``compiled``:
+    how many cells are compiled from nothing to time it (None: all), since each costs some ten seconds. ``tasks``:
+    those trained on unless the caller names others. ``lengths``: T by task; one that is not listed has its own
+    default. ``seeds``: how many. ``training``: the other fields of Trial.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Preset:
     samples: int
     max_seconds: float
     memory: tuple[Sizes, ...]
+    compiled: int | None
     tasks: tuple[str, ...]
     lengths: Mapping[str, tuple[int, ...]]
     seeds: int
@@ -37,11 +39,17 @@ QUICK = Preset(
     cells=("elman_tanh", "lstm", "gru"),
     shapes=(COMMON, (100, 32, 128, 64), (100, 32, 128, 256), (25, 32, 128, 128), (400, 32, 128, 128)),
     samples=8,
-    max_seconds=0.8,
+    max_seconds=0.5,
     memory=(COMMON,),
+    compiled=1,
     tasks=("adding", "temporal_order_3"),
-    lengths={"adding": (20, 40, 80), "copy": (5, 10), "temporal_order_3": (20, 40, 80), "parity": (40,)},
-    seeds=2,
+    lengths={
+        "adding": (20, 60, 160),
+        "copy": (5, 10),
+        "temporal_order_3": (20, 40, 80),
+        "parity": (40,),
+    },
+    seeds=3,
     # From one look at one seed, not from a search: a budget and a step with which three minutes show a difference.
     training={"hidden": 32, "steps": 800, "evaluate_every": 50, "learning_rate": 0.01},
 )
@@ -59,6 +67,7 @@ DEFAULT = Preset(
     samples=20,
     max_seconds=3.0,
     memory=(COMMON, (400, 32, 128, 128)),
+    compiled=None,
     tasks=("adding", "copy", "temporal_order_3", "parity", "digits_row"),
     lengths={"adding": (25, 50, 100), "copy": (10, 20), "temporal_order_3": (25, 50, 100), "parity": (40,)},
     seeds=3,
@@ -79,6 +88,7 @@ FULL = Preset(
     samples=50,
     max_seconds=20.0,
     memory=(COMMON, (400, 32, 128, 128), (1000, 32, 128, 128), (100, 32, 128, 512)),
+    compiled=None,
     tasks=("adding", "copy", "temporal_order_3", "parity", "digits_row", "digits_pixel"),
     lengths={
         "adding": (50, 100, 200, 400, 750),

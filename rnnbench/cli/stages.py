@@ -101,7 +101,7 @@ def _compile(plan: Plan, store: "Store", console: "Console", failures: list[str]
     contender = f"rnnbench.{plan.engine}"
     work = [
         (cell, {"contender": contender, "cell": cell}, partial(compile_times, cell, contender=contender))
-        for cell in plan.cells
+        for cell in plan.cells[: plan.preset.compiled]
     ]
     _each("compile", work, store, console, failures)
 
