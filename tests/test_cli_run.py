@@ -23,6 +23,7 @@ TINY = Preset(
     samples=2,
     max_seconds=0.01,
     memory=((5, 2, 3, 4),),
+    compiled=None,
     tasks=("adding",),
     lengths={"adding": (4, 6)},
     seeds=2,

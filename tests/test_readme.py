@@ -72,3 +72,19 @@ def test_every_cell_and_task_is_named():
 
 def test_nothing_is_left_to_fill_in():
     assert "FILL" not in README
+
+
+def test_the_verdict_is_the_one_of_the_published_run():
+    summary = (CHECKOUT / "reports" / "reference" / "quick" / "summary.md").read_text(encoding="utf-8")
+    table = re.search(r"^\| cell \| adding.*?(?=\n\n)", summary, flags=re.DOTALL | re.MULTILINE)
+    assert table is not None
+    assert table[0] in README
+    # The ratios to torch.nn in the text below the table, as the summary's own table has them.
+    for cell, ratio in {"lstm": "1.15", "gru": "2.69", "elman\\_tanh": "2.28"}.items():
+        [row] = [
+            r for r in summary.splitlines() if r.startswith(f"| {cell} | training | T=100 B=32 I=128 H=128 | torch |")
+        ]
+        interval = re.search(r"([\d.]+)× \(([\d.]+–[\d.]+)\)", row)
+        assert interval is not None
+        assert interval[1] == ratio
+        assert interval[2] in README
