@@ -244,3 +244,21 @@ def test_biases_that_start_alike_are_told_apart():
     params = pose("lstm", SIZES, "float32", False, 0).params
     values = np.concatenate([params[f"b.{gate}"] for gate in "ifgo"])
     assert len(np.unique(values)) == len(values)
+
+
+def test_a_kink_excuses_a_few_entries_of_a_gradient_and_nothing_else():
+    question = pose("indrnn", (6, 4, 3, 128), "float32", training=True, seed=0)
+    assert not question.smooth
+    assert pose("gru", (2, 2, 3, 4), "float32", training=False, seed=0).smooth
+    got = {name: array.copy() for name, array in question.expected.items()}
+    got["W.h"][:, 5] += 0.1 * np.abs(got["W.h"]).max()  # one unit's column
+    assert check("indrnn", got, question.expected, "float32", smooth=False)["max_error"] < 1e-6
+    with pytest.raises(RnnbenchError, match="W.h"):
+        check("indrnn", got, question.expected, "float32")
+    got["W.h"][:, :5] += 0.1 * np.abs(got["W.h"]).max()
+    with pytest.raises(RnnbenchError, match="W.h"):
+        check("indrnn", got, question.expected, "float32", smooth=False)
+    spoilt = {name: array.copy() for name, array in question.expected.items()}
+    spoilt["y"][0, 0, 0] += 0.1 * np.abs(spoilt["y"]).max()  # the output itself is continuous
+    with pytest.raises(RnnbenchError, match="y is off"):
+        check("indrnn", spoilt, question.expected, "float32", smooth=False)

@@ -88,6 +88,11 @@ class Program:
                 degree[node] = 2 if any(d) else 0
         return "linear" if all(degree[n] <= 1 for n in self.next_states.values()) else "elementwise"
 
+    @cached_property
+    def smooth(self) -> bool:
+        """Whether the derivative is continuous: no relu and no where, at whose kink rounding decides the gradient."""
+        return not any(node.op in (ops.RELU, ops.WHERE) for node in self.nodes)
+
     def shape(self, param: str, input_size: int, hidden: int) -> tuple[int, ...]:
         """Return the shape of a parameter: W [I, H], R [H, H], b and p [H]."""
         return {"W": (input_size, hidden), "R": (hidden, hidden)}.get(param[0], (hidden,))

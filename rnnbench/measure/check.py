@@ -5,11 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnbench.cells import get_cell
 from rnnbench.errors import RnnbenchError
 from rnnbench.nn.layer import Layer
 
 # Largest difference allowed, as a part of the largest magnitude in the same array.
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
+# Of a cell with a kink (relu), float32 puts about one pre-activation in a few million on the other side of it than
+# float64 does, and the gradients that pass there jump: of its gradients, this share of an array's entries may be off.
+# One unit's column of a weight gradient with H = 128 is 1/128.
+KINK_SHARE = 1 / 64
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,11 @@ class Question:
     x: np.ndarray
     dy: np.ndarray
     expected: dict[str, np.ndarray]
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the cell's derivative is continuous."""
+        return get_cell(self.cell).program.smooth
 
 
 def pose(cell: str, sizes: tuple[int, int, int, int], dtype: str, training: bool, seed: int) -> Question:
@@ -54,11 +64,14 @@ def pose(cell: str, sizes: tuple[int, int, int, int], dtype: str, training: bool
     return Question(cell, sizes, dtype, training, seed, params, x, dy, expected)
 
 
-def check(who: str, got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], dtype: str) -> dict[str, float]:
+def check(
+    who: str, got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], dtype: str, smooth: bool = True
+) -> dict[str, float]:
     """Return the largest error of ``got`` against ``expected``, or raise if it is above the tolerance of ``dtype``.
 
     The error of an array is its largest absolute difference divided by the largest magnitude expected in it, so that
-    a sum of many terms, such as a weight's gradient, is not held to the rounding of one.
+    a sum of many terms, such as a weight's gradient, is not held to the rounding of one. Of a cell that is not
+    ``smooth``, a share of KINK_SHARE of a gradient's entries is left out.
 
     Returns ``{"max_error": ..., "tolerance": ...}``. Raises RnnbenchError naming ``who`` and the array.
     """
@@ -70,7 +83,9 @@ def check(who: str, got: Mapping[str, np.ndarray], expected: Mapping[str, np.nda
         if got[name].shape != wanted.shape:
             raise RnnbenchError(f"{who} gave {name} of shape {got[name].shape} for {wanted.shape}, so it is not timed")
         scale = np.abs(wanted).max() or 1.0
-        errors[name] = float(np.abs(got[name] - wanted).max() / scale)
+        off = np.abs(got[name] - wanted)
+        whole = smooth or name == "y"
+        errors[name] = float((off.max() if whole else np.quantile(off, 1 - KINK_SHARE, method="lower")) / scale)
     # NaN is not below any tolerance, and max() over a dict with NaN depends on its order.
     worst = max(errors, key=lambda name: np.inf if np.isnan(errors[name]) else errors[name])
     if not errors[worst] <= tolerance:

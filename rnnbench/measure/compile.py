@@ -47,7 +47,7 @@ def compile_times(
         environment = {CACHE_VARIABLE: cache}
         with Worker(contender, "rnnbench.measure.compile:FirstStep", threads, environment) as fresh:
             cold, got = fresh.ask("first_step", **given)
-        agreement = check(contender, got, question.expected, dtype)
+        agreement = check(contender, got, question.expected, dtype, question.smooth)
         with Worker(contender, "rnnbench.measure.compile:FirstStep", threads, environment) as fresh:
             cached, _ = fresh.ask("first_step", **given)
             samples = fresh.ask("further_steps", calls=calls)

@@ -131,7 +131,7 @@ class Contest:
             x=question.x,
             dy=question.dy,
         )
-        return check(name, got, question.expected, question.dtype)
+        return check(name, got, question.expected, question.dtype, question.smooth)
 
     def _sample(
         self, calls: dict[str, int], samples: int, max_seconds: float | None, told: dict[str, Any]
