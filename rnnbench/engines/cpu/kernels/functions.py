@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba.extending import intrinsic
 
 from .setting import DTYPE
-from .vector import BITS, FLAGS, INTEGERS, LANES, SUFFIX, VALUES, llvm_function, multiply_add, number, vector
+from .vector import FLAGS, INTEGERS, LANES, SUFFIX, VALUES, llvm_function, multiply_add, number, vector
 
 # float32 / float64: high part of ln 2 (its last bits zero, so that products with small integers are exact), degree of
 # the polynomial, mantissa bits, exponent bias, the range of exp, and the argument from which tanh is 1.
@@ -114,6 +114,3 @@ def relu(typingctx, x):
         return builder.select(builder.fcmp_ordered("<", args[0], number(0.0)), number(0.0), args[0])
 
     return vector(vector), generate
-
-
-assert BITS in (32, 64)
