@@ -1,11 +1,11 @@
 """Seconds of one call: inference, and one training step (forward and backward, gradient of the input included)."""
 
-from .grid import CELLS, SHAPES
-from .layers import PreparedKernels, agreeing_layer
+from .grid import AGREEING_SHAPE, CHECKPOINT, FEW_CELLS, LIGHT_CELLS, LIGHT_SHAPES, LONG_SHAPE, SHAPES
+from .layers import PreparedKernels, agreeing_layer, arrays
 
 
 class Speed(PreparedKernels):
-    params = [CELLS, SHAPES]
+    params = [FEW_CELLS, SHAPES]
     param_names = ["cell", "TxBxIxH"]
     repeat = (3, 10, 1.0)
     sample_time = 0.02
@@ -25,4 +25,31 @@ class Training(Speed):
 
     def time_training(self, cell, shape):
         self.layer.forward(self.x, training=True)
+        self.layer.backward(self.dy)
+
+
+class LightForward(Forward):
+    params = [LIGHT_CELLS, LIGHT_SHAPES]
+
+
+class LightTraining(Training):
+    params = [LIGHT_CELLS, LIGHT_SHAPES]
+
+
+class Checkpointed(PreparedKernels):
+    """Training on a long sequence with a readout at its last step; of every hundredth step the states are kept."""
+
+    params = [["lstm"], [LONG_SHAPE]]
+    param_names = ["cell", "TxBxIxH"]
+    repeat = 3
+    number = 1
+
+    def setup(self, cell, shape):
+        # The reference keeps every step: of the long sequence, more than there is room for.
+        self.layer, _, _ = agreeing_layer(cell, AGREEING_SHAPE, training=True, checkpoint=CHECKPOINT)
+        self.x, dy = arrays(shape)
+        self.dy = dy[-1]
+
+    def time_training(self, cell, shape):
+        self.layer.forward(self.x, training=True, outputs="last")
         self.layer.backward(self.dy)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 MACHINE = {
@@ -33,6 +33,36 @@ def time_record(
     found = {"samples": list(samples), "median": samples[len(samples) // 2]}
     checked = {"check": {"max_error": 1e-7, "tolerance": 1e-5}, "threads": 2, "dtype": "float32"}
     return record("time", cell=cell, contender=contender, mode=mode, **sizes, **found, **{**checked, **fields})
+
+
+def speed_record(
+    cell: str,
+    times: Mapping[str, tuple[Sequence[float], float]],
+    mode: str = "training",
+    shape: tuple[int, int, int, int] = (100, 32, 128, 128),
+    beside: Mapping[str, str] | None = None,
+    **fields: Any,
+) -> dict[str, Any]:
+    """Return a row of the speed table; ``times``: contender -> samples in ascending order, and FLOPs of a call.
+
+    ``beside``: the contenders that ran another cell.
+    """
+    cells = {name: (beside or {}).get(name, cell) for name in times}
+    taken = [
+        {
+            "contender": name,
+            "cell": cells[name],
+            "samples": list(samples),
+            "median": samples[len(samples) // 2],
+            "calls_per_sample": 1,
+            "check": {"max_error": 1e-7, "tolerance": 1e-5},
+            "flops": flops,
+        }
+        for name, (samples, flops) in times.items()
+    ]
+    found = {"times": taken, "contest": [list(one) for one in cells.items()], "excluded": {}, "absent": {}}
+    asked = {**dict(zip("TBIH", shape, strict=True)), "mode": mode, "threads": 2, "dtype": "float32"}
+    return record("speed", cell=cell, **{**asked, "recurrence": "dense", "bytes": 1e6, **found, **fields})
 
 
 def memory_record(

@@ -102,7 +102,7 @@ def test_threads_change_nothing(cell, engine, dtype, batch, units, least, layer_
 def test_the_tests_of_threads_use_them(cell, batch, layer_of):
     sizes = busy(cell, batch)
     layer = layer_of(cell, "cpu", "float32", *sizes[2:], threads=2)
-    assert layer._kernel.threads_for(*sizes[:2]) == 2
+    assert layer._kernel.split(*sizes[:2]).threads == 2
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -206,10 +206,14 @@ def test_the_gradient_of_the_last_output_is_that_of_all_with_zeros(cell, engine,
 def test_the_gradient_is_linear_in_what_comes_from_above(cell, engine, dtype, layer_of):
     layer = layer_of(cell, engine, dtype, INPUTS, UNITS)
     problem = problems.pose(layer, T, B)
-    layer.forward(problem.x, problem.state, training=True)
-    whole = layer.backward(problem.dy, problem.dfinal)
-    from_outputs = layer.backward(problem.dy)
-    from_states = layer.backward(np.zeros_like(problem.dy), problem.dfinal)
+
+    def gradients(dy: np.ndarray, dfinal: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        layer.forward(problem.x, problem.state, training=True)
+        return layer.backward(dy, dfinal)
+
+    whole = gradients(problem.dy, problem.dfinal)
+    from_outputs = gradients(problem.dy, {})
+    from_states = gradients(np.zeros_like(problem.dy), problem.dfinal)
     parts = {name: from_outputs[name] + from_states[name] for name in whole}
     tolerances.assert_all_close(parts, whole, tolerances.backward(dtype, SIZES))
 

@@ -211,11 +211,11 @@ def test_outputs_is_all_or_last(layer, outputs):
 
 @pytest.mark.parametrize("argument", ["state", "dfinal"])
 def test_states_are_checked_by_name_shape_dtype_and_value(layer, argument):
-    layer.forward(sequence(), training=True)
 
     def told(states: dict) -> str:
         if argument == "state":
             return complaint(layer.forward, sequence(), states)
+        layer.forward(sequence(), training=True)
         return complaint(layer.backward, np.zeros((T, B, UNITS), "float32"), states)
 
     good = np.zeros((B, UNITS), "float32")
@@ -255,7 +255,6 @@ def test_backward_needs_a_training_forward_just_before(engine, layer_of):
 @every_engine
 def test_dy_must_be_like_y(engine, layer_of):
     layer = layer_of("gru", engine, "float32", INPUTS, UNITS)
-    layer.forward(sequence(), training=True)
     for bad, word in (
         (np.zeros((B, UNITS), "float32"), "[T, B, H]"),
         (np.zeros((T + 1, B, UNITS), "float32"), f"[{T + 1}, {B}, {UNITS}]"),
@@ -263,6 +262,7 @@ def test_dy_must_be_like_y(engine, layer_of):
         (np.full((T, B, UNITS), np.inf, "float32"), "inf"),
         (None, "NoneType"),
     ):
+        layer.forward(sequence(), training=True)
         message = complaint(layer.backward, bad)
         assert message.startswith("dy ")
         assert word in message
@@ -280,11 +280,38 @@ def test_a_failed_call_does_not_spoil_the_layer(engine, layer_of):
     expected = layer.backward(dy)
     layer.forward(sequence(), training=True)
     complaint(layer.backward, dy[0])
-    complaint(layer.forward, sequence(np.nan), training=True)
     complaint(layer.forward, sequence(), {"h": dy}, training=True)
     got = layer.backward(dy)
     assert all(np.array_equal(got[name], expected[name]) for name in expected)
+    # Whether values are finite is seen on the way: what an earlier forward saved is gone then.
+    layer.forward(sequence(), training=True)
+    complaint(layer.forward, sequence(np.nan), training=True)
+    assert "forward" in complaint(layer.backward, dy)
+    layer.forward(sequence(), training=True)
+    complaint(layer.backward, dy * np.nan)
+    layer.forward(sequence(), training=True)
+    got = layer.backward(dy)
+    assert all(np.array_equal(got[name], expected[name]) for name in expected)
     assert np.array_equal(layer.forward(sequence())[0], y)
+
+
+@every_engine
+def test_each_backward_needs_a_forward_of_its_own(engine, layer_of):
+    layer = layer_of("gru", engine, "float32", INPUTS, UNITS)
+    dy = np.ones((T, B, UNITS), "float32")
+    assert "forward" in complaint(layer.backward, dy)
+    layer.forward(sequence(), training=True)
+    layer.backward(dy)
+    assert "forward" in complaint(layer.backward, dy)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 1.5, "2", True])
+def test_checkpoint_is_a_whole_number_of_at_least_one(steps):
+    assert complaint(Layer, "lstm", INPUTS, UNITS, checkpoint=steps).startswith("checkpoint ")
+
+
+def test_the_reference_engine_refuses_checkpoints():
+    assert "checkpoint" in complaint(Layer, "lstm", INPUTS, UNITS, engine="reference", checkpoint=2)
 
 
 @every_engine

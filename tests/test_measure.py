@@ -35,7 +35,7 @@ class Prepared:
             return held
         return call
 
-def prepare(*arguments):
+def prepare(work):
     return Prepared()
 """
 
@@ -125,7 +125,6 @@ def test_machine_facts_name_the_machine_but_neither_host_user_nor_folders(monkey
     assert 1 <= available_cores() == facts["cores"] <= facts["logical_cores"]
     assert facts["packages"]["numpy"] == np.__version__
     assert facts["vector_width"] in (128, 256, 512)
-    assert facts["threading_layer"] in ("tbb", "omp", "workqueue")
     assert " 6.1.0 " in facts["os"]
     text = json.dumps(facts, allow_nan=False)
     for private in ("alices", platform.node(), getpass.getuser(), str(Path.home()), str(Path(__file__).parents[1])):

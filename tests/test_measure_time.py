@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,8 +47,8 @@ class Prepared:
     def timed(self, x, dy):
         return self.held.timed(x, dy)
 
-def prepare(*arguments):
-    return Prepared(EngineAdapter("reference").prepare(*arguments))
+def prepare(work):
+    return Prepared(EngineAdapter("reference").prepare(work))
 """
 
 
@@ -132,9 +134,8 @@ def test_a_contender_that_cannot_be_imported_in_its_process_is_one_sentence(odd_
     name = odd_contender("broken", first="import os\nif 'RNNBENCH_TEST' in os.environ: import no_such_library\n")
     with Worker(name, "rnnbench.measure.contender:Ring", 1, {"RNNBENCH_TEST": "1"}) as worker:
         question = pose("lstm", SIZES, "float32", False, 0)
-        given = {"cell": "lstm", "params": question.params, "sizes": SIZES, "dtype": "float32", "threads": 1}
         with pytest.raises(RnnbenchError, match="broken failed to prepare: .*No module named 'no_such_library'"):
-            worker.ask("prepare", contender=name, training=False, x=question.x, dy=question.dy, **given)
+            worker.ask("prepare", contender=name, work=question.workload(1), x=question.x, dy=question.dy)
 
 
 def test_a_contender_that_dies_while_sampled_is_excluded_and_comes_back_for_the_next_cell(odd_contender, tmp_path):
@@ -190,6 +191,16 @@ def test_bad_input_is_one_sentence(arguments, sentence):
 def test_max_seconds_stops_sampling_but_leaves_enough_for_an_interval():
     (record,) = time_contenders("lstm", SIZES, ["rnnbench.reference"], samples=50, threads=1, max_seconds=0)
     assert len(record["samples"]) == 5
+
+
+def test_who_is_much_slower_than_the_fastest_does_not_use_up_the_time_of_the_others(odd_contender):
+    name = odd_contender("slow")
+    contenders = ["rnnbench.reference", name, f"{name}#2"]
+    (file,) = [found for folder in sys.path for found in Path(folder).glob(f"{name.replace('.', '/')}.py")]
+    timed, sleeping = "return self.held.timed(x, dy)", "import time; return lambda: time.sleep(0.15)"
+    file.write_text(file.read_text().replace(timed, sleeping))
+    records = time_contenders("elman_tanh", SIZES, contenders, samples=7, threads=1)
+    assert [len(record["samples"]) for record in records] == [7, 5, 5]
 
 
 def test_the_key_is_known_before_and_differs_with_what_is_asked():

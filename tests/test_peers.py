@@ -1,17 +1,36 @@
 """Peers: the same weights in, the same numbers out, under our names."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from rnnbench.cells import cells
 from rnnbench.errors import RnnbenchError
 from rnnbench.measure.check import TOLERANCES, check, pose
-from rnnbench.peers import get_peer, onnx_runtime, peers, torch_nn
+from rnnbench.peers import Workload, get_peer, onnx_runtime, peers, torch_nn, torch_recurrent
 
 needs_torch = pytest.mark.skipif(torch_nn.unavailable_reason() is not None, reason="torch is not installed")
+needs_torchrecurrent = pytest.mark.skipif(
+    torch_recurrent.unavailable_reason() is not None, reason="torchrecurrent is not installed"
+)
 needs_onnx = pytest.mark.skipif(onnx_runtime.unavailable_reason() is not None, reason="ONNX Runtime is not installed")
 
 SHAPES = [(1, 1, 1, 1), (7, 3, 5, 17), (30, 4, 8, 32)]
+
+
+def agrees(peer, cell, dtype, sizes):
+    """Fail unless a peer gives the outputs and the gradients of the reference."""
+    inference = pose(cell, sizes, dtype, False, 3)
+    layer = peer.prepare(inference.workload(threads=1))
+    check(peer.NAME, {"y": layer.forward(inference.x)}, inference.expected, dtype)
+
+    training = pose(cell, sizes, dtype, True, 4)
+    layer = peer.prepare(training.workload(threads=1))
+    layer.training(training.x, training.dy)
+    y, gradients = layer.training(training.x, training.dy)  # gradients do not add up from call to call
+    check(peer.NAME, {"y": y, **gradients}, training.expected, dtype)
+    assert set(gradients) == {*training.params, "x"}
 
 
 @needs_torch
@@ -19,16 +38,15 @@ SHAPES = [(1, 1, 1, 1), (7, 3, 5, 17), (30, 4, 8, 32)]
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("cell", torch_nn._CELLS)
 def test_torch_gives_the_outputs_and_gradients_of_the_reference(cell, dtype, sizes):
-    inference = pose(cell, sizes, dtype, False, 3)
-    layer = torch_nn.prepare(cell, inference.params, sizes, dtype, threads=1, training=False)
-    check("torch", {"y": layer.forward(inference.x)}, inference.expected, dtype)
+    agrees(torch_nn, cell, dtype, sizes)
 
-    training = pose(cell, sizes, dtype, True, 4)
-    layer = torch_nn.prepare(cell, training.params, sizes, dtype, threads=1, training=True)
-    layer.training(training.x, training.dy)
-    y, gradients = layer.training(training.x, training.dy)  # gradients do not add up from call to call
-    check("torch", {"y": y, **gradients}, training.expected, dtype)
-    assert set(gradients) == {*training.params, "x"}
+
+@needs_torchrecurrent
+@pytest.mark.parametrize("sizes", SHAPES)
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("cell", torch_recurrent._CELLS)
+def test_torchrecurrent_gives_the_outputs_and_gradients_of_the_reference(cell, dtype, sizes):
+    agrees(torch_recurrent, cell, dtype, sizes)
 
 
 @needs_onnx
@@ -36,12 +54,15 @@ def test_torch_gives_the_outputs_and_gradients_of_the_reference(cell, dtype, siz
 @pytest.mark.parametrize("cell", onnx_runtime._CELLS)
 def test_onnx_runtime_gives_the_outputs_of_the_reference(cell, sizes):
     question = pose(cell, sizes, "float32", False, 3)
-    layer = onnx_runtime.prepare(cell, question.params, sizes, "float32", threads=1, training=False)
+    layer = onnx_runtime.prepare(question.workload(threads=1))
     check("onnxruntime", {"y": layer.forward(question.x)}, question.expected, "float32")
 
 
-@pytest.mark.parametrize("name", ["torch", "onnxruntime"])
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [(name, cell) for name in ("torch", "onnxruntime") for cell in ("lstm", "gru")]
+    + [("torchrecurrent", cell) for cell in torch_recurrent._CELLS],
+)
 def test_no_weight_can_be_taken_for_another_unnoticed(name, cell):
     peer = get_peer(name)
     if peer.unavailable_reason():
@@ -49,7 +70,7 @@ def test_no_weight_can_be_taken_for_another_unnoticed(name, cell):
     question = pose(cell, (10, 2, 4, 8), "float32", False, 0)
     for moved in question.params:
         params = {**question.params, moved: question.params[moved] + np.float32(0.01)}
-        layer = peer.prepare(cell, params, question.sizes, "float32", threads=1, training=False)
+        layer = peer.prepare(replace(question.workload(threads=1), params=params))
         with pytest.raises(RnnbenchError, match="disagrees with the reference"):
             check(name, {"y": layer.forward(question.x)}, question.expected, "float32")
 
@@ -58,7 +79,7 @@ def test_no_weight_can_be_taken_for_another_unnoticed(name, cell):
 @pytest.mark.parametrize("training", [False, True])
 def test_what_is_timed_is_the_same_work_on_shared_memory(training):
     question = pose("lstm", (5, 2, 3, 4), "float32", training, 0)
-    layer = torch_nn.prepare("lstm", question.params, question.sizes, "float32", threads=1, training=training)
+    layer = torch_nn.prepare(question.workload(threads=1))
     x = question.x.copy()
     call = layer.timed(x, question.dy)
     index = 1 if training else 0  # (x, y) or (y, final state)
@@ -82,14 +103,22 @@ def test_onnx_runtime_says_that_it_does_not_train_and_has_no_float64():
     assert onnx_runtime.supports("lstm", training=False) is None
     assert "does not train" in str(onnx_runtime.supports("lstm", training=True))
     with pytest.raises(RnnbenchError, match="float32, not in float64"):
-        onnx_runtime.prepare("lstm", {}, (1, 1, 1, 1), "float64", threads=1, training=False)
+        onnx_runtime.prepare(Workload("lstm", {}, (1, 1, 1, 1), "float64", threads=1, training=False))
 
 
 def test_peers_are_listed_with_how_to_install_the_missing(monkeypatch):
-    assert set(peers()) == {"torch", "onnxruntime"}
+    assert set(peers()) == {"torch", "torch_compile", "torchrecurrent", "onnxruntime", "jax"}
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for name, reason in peers().items():
         assert 'pip install "rnnbench[peers]"' in str(reason), name
+
+
+def test_torchrecurrent_says_what_its_nearest_cell_does_otherwise():
+    assert torch_recurrent.supports("mgu", training=True) is None
+    assert "computes lstm: its OriginalLSTM has no forget gate" in str(torch_recurrent.supports("lstm", training=False))
+    assert str(torch_recurrent.supports("elman_tanh", training=True)).endswith("computes elman_tanh")
+    with pytest.raises(RnnbenchError, match="unknown cell 'lstn'"):
+        torch_recurrent.supports("lstn", training=True)
 
 
 def test_an_unknown_peer_is_named_with_the_nearest():

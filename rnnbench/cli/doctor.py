@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from rnnbench.cli.text import console, print_states, print_table, tell
 
 
-def doctor() -> None:
+def doctor(
+    limits: Annotated[
+        bool,
+        typer.Option("--limits", help="Also measure what this machine can do at most; takes about 20 seconds."),
+    ] = False,
+) -> None:
     """Show this machine, which engines and peers run on it or why not, and what to install."""
     from rnnbench.engines import engines
     from rnnbench.measure import machine_facts
@@ -21,7 +28,44 @@ def doctor() -> None:
         advice = 'No peer to compare speeds with: pip install "rnnbench[peers]" (or, in a checkout, ".[peers]").'
     else:
         advice = "Nothing is missing for a run: rnnbench run --quick"
+    if limits:
+        from rnnbench.measure import machine_limits
+
+        tell(console(stderr=True), "Measuring the limits of this machine, about 20 seconds ...")
+        record = machine_limits()
+        heading = f"Limits, median (best) of {len(record['limits'][0]['samples'])} samples, {record['dtype']}"
+        columns = {"what": False, **dict.fromkeys(_thread_counts(record).values(), True)}
+        print_table(heading, columns, limit_rows(record))
+        if record["caches_from"] == "assumed":
+            tell(console(), "The system does not tell the sizes of the caches: levels are what most machines have.")
     tell(console(), advice)
+    if not limits:
+        tell(console(), "What this machine can do at most (about 20 seconds): rnnbench doctor --limits")
+
+
+def _thread_counts(record: Mapping[str, Any]) -> dict[int, str]:
+    counts = sorted({row["threads"] for row in record["limits"]})
+    return {count: "1 thread" if count == 1 else f"{count} threads" for count in counts}
+
+
+def limit_rows(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the rows of the table of limits: what, and for each number of threads "median (best) unit"."""
+    from rnnbench.report.quantities import number, size
+
+    n = record["gemm_size"]
+    names = {
+        "fma": "multiply-adds in registers",
+        "gemm": f"matrix product, {n} × {n}, by NumPy's BLAS",
+        "fma_latency": "from a multiply-add to the next that needs it",
+    }
+    units = {"FLOP/s": (1e-9, "GFLOP/s"), "B/s": (1e-9, "GB/s"), "s": (1e9, "ns")}
+    rows: dict[str, dict[int, str]] = {}
+    for row in record["limits"]:
+        name = names.get(row["quantity"]) or f"reads from {row['level']}, {size(row['working_set'])} a thread"
+        factor, unit = units[row["unit"]]
+        told = f"{number(row['median'] * factor)} ({number(row['best'] * factor)}) {unit}"
+        rows.setdefault(name, {})[row["threads"]] = told
+    return [[name, *(found.get(count, "") for count in _thread_counts(record))] for name, found in rows.items()]
 
 
 def _machine(facts: Mapping[str, Any]) -> list[tuple[str, str]]:

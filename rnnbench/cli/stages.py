@@ -92,7 +92,7 @@ def _memory(plan: Plan, store: "Store", console: "Console", failures: list[str])
     for cell, sizes in plan.memory:
         asked = {"contender": contender, "cell": cell, **dict(zip("TBIH", sizes, strict=True)), "training": True}
         work.append((f"{cell} at {shape(sizes)}", asked, partial(memory_use, cell, sizes, contender=contender)))
-    _each("memory", work, store, console, failures)
+    measure_missing("memory", work, store, console, failures)
 
 
 def _compile(plan: Plan, store: "Store", console: "Console", failures: list[str]) -> None:
@@ -103,10 +103,10 @@ def _compile(plan: Plan, store: "Store", console: "Console", failures: list[str]
         (cell, {"contender": contender, "cell": cell}, partial(compile_times, cell, contender=contender))
         for cell in plan.cells[: plan.preset.compiled]
     ]
-    _each("compile", work, store, console, failures)
+    measure_missing("compile", work, store, console, failures)
 
 
-def _each(
+def measure_missing(
     kind: str,
     work: Sequence[tuple[str, Mapping[str, Any], Callable[[], dict[str, Any]]]],
     store: "Store",

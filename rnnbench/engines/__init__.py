@@ -14,6 +14,14 @@ Arrays = dict[str, np.ndarray]
 _MODULES = {name: f"rnnbench.engines.{name}" for name in ("reference", "cpu", "cuda")}
 
 
+def require_finite(name: str, array: np.ndarray) -> None:
+    """Raise RnnbenchError that names the first value of an array that is infinite or not a number."""
+    finite = np.isfinite(array)
+    if not finite.all():
+        where = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise RnnbenchError(f"{name} must be finite, got {array[where]} at {list(where)}")
+
+
 class Kernel(Protocol):
     """A program prepared for one dtype, input size I and hidden size H. Not for use by two Python threads at once."""
 
@@ -21,7 +29,8 @@ class Kernel(Protocol):
         self, params: Arrays, x: np.ndarray, state: Arrays, training: bool, last_only: bool
     ) -> tuple[np.ndarray, Arrays]:
         """Run all steps: x [T, B, I], state name -> [B, H] (absent is zero). Returns y [T, B, H], or [B, H] with
-        ``last_only``, and the final states. With ``training``, keeps what ``backward`` needs until the next forward.
+        ``last_only``, and the final states. With ``training``, keeps what one ``backward`` needs.
+        Raises RnnbenchError where a given value is not finite (``require_finite``), as ``backward`` does.
         """
         ...
 
@@ -51,7 +60,9 @@ class Engine(Protocol):
         """Return None where the engine can run, else one sentence that says why not."""
         ...
 
-    def prepare(self, program: Program, dtype: str, input_size: int, hidden: int, threads: int | None) -> Kernel:
+    def prepare(
+        self, program: Program, dtype: str, input_size: int, hidden: int, threads: int | None, checkpoint: int | None
+    ) -> Kernel:
         """Return the program ready to run; raises RnnbenchError for what the engine cannot do."""
         ...
 

@@ -4,9 +4,13 @@ It computes in float64 whatever the layer's dtype, and rounds only what it retur
 complex128, so that complex-step differentiation can check the adjoint.
 """
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 
-from rnnbench.engines import Arrays
+from rnnbench.engines import Arrays, require_finite
+from rnnbench.errors import RnnbenchError
 from rnnbench.lang import Program, ops
 from rnnbench.lang.ops import Affine, Node, walk
 
@@ -16,31 +20,48 @@ def unavailable_reason() -> None:
     return None
 
 
-def prepare(program: Program, dtype: str, input_size: int, hidden: int, threads: int | None) -> "Interpreter":
+def prepare(
+    program: Program, dtype: str, input_size: int, hidden: int, threads: int | None, checkpoint: int | None
+) -> "Interpreter":
     """Return the interpreter of ``program``; ``threads`` is ignored, since it runs in the caller's thread."""
+    if checkpoint is not None:
+        raise RnnbenchError("engine 'reference' keeps all steps: checkpoint is for engine 'cpu'")
     return Interpreter(program, np.dtype(dtype), input_size, hidden)
 
 
-Values = dict[Node, np.ndarray | float]
+Values = dict[Node, Any]  # arrays and numbers; a peer's arrays where that peer interprets a program
+Functions = Mapping[str, Callable[..., Any]]
 
-FUNCTIONS = {
+
+def _softplus(a: np.ndarray) -> np.ndarray:
+    """Return log(1 + exp(a)) of real or complex a; np.logaddexp takes no complex numbers."""
+    positive = np.real(a) > 0.0
+    return np.where(positive, a, 0.0) + np.log1p(np.exp(np.where(positive, -a, a)))
+
+
+FUNCTIONS: Functions = {
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
     "div": np.divide,
     "neg": np.negative,
     "exp": np.exp,
+    "log": np.log,
     "sqrt": np.sqrt,
     "tanh": np.tanh,
     "sigmoid": lambda a: 1.0 / (1.0 + np.exp(-a)),
+    "softplus": _softplus,
     "relu": lambda a: np.where(a.real < 0.0, 0.0, a),
     "ge": lambda a, b: np.real(a) >= np.real(b),
     "where": np.where,
 }
 
 
-def evaluate(roots: list[Node], known: Values, params: Arrays) -> Values:
-    """Return ``known`` extended by the value of every node that ``roots`` depend on."""
+def evaluate(roots: list[Node], known: Values, params: Mapping[str, Any], functions: Functions = FUNCTIONS) -> Values:
+    """Return ``known`` extended by the value of every node that ``roots`` depend on.
+
+    ``functions`` holds each operator's meaning, by its name: NumPy's or those of another array library.
+    """
     values = dict(known)
     for node in walk(roots, stop=lambda n: n in known):
         if node in values:
@@ -54,8 +75,11 @@ def evaluate(roots: list[Node], known: Values, params: Arrays) -> Values:
             matrices = [params[f"R.{m}"] for m in node.value]  # type: ignore[attr-defined]
             values[node] = sum(a @ R.T for a, R in zip(arguments, matrices, strict=True))
         else:
+            # Numbers alone make a number in any library; not every library's functions take them.
+            meaning = FUNCTIONS if all(isinstance(a, float) for a in arguments) else functions
             with np.errstate(over="ignore"):  # exp(-a) of a very negative a: the sigmoid is exactly 0 then
-                values[node] = FUNCTIONS[node.op.name](*arguments)
+                value = meaning[node.op.name](*arguments)
+            values[node] = value.item() if isinstance(value, np.generic) else value
     return values
 
 
@@ -106,6 +130,8 @@ class Interpreter:
         self, params: Arrays, x: np.ndarray, state: Arrays, training: bool, last_only: bool
     ) -> tuple[np.ndarray, Arrays]:
         """Run all steps (see ``rnnbench.engines.Kernel``)."""
+        for name, array in {"x": x, **{f"state[{s!r}]": value for s, value in state.items()}}.items():
+            require_finite(name, array)
         exact = np.complex128 if any(np.iscomplexobj(a) for a in (x, *params.values(), *state.values())) else np.float64
         used = {name: value.astype(exact) for name, value in (self._frozen or params).items()}
         zero = np.zeros((x.shape[1], self.hidden), dtype=exact)
@@ -124,6 +150,8 @@ class Interpreter:
 
     def backward(self, params: Arrays, x: np.ndarray, dy: np.ndarray, dfinal: Arrays) -> Arrays:
         """Run all steps backwards (see ``rnnbench.engines.Kernel``); uses the parameters of the forward."""
+        for name, array in {"dy": dy, **{f"dfinal[{s!r}]": value for s, value in dfinal.items()}}.items():
+            require_finite(name, array)
         program, adjoint, params = self.program, self.program.adjoint, self._used
         steps, exact_x = self._steps, x.astype(np.float64)
         zero = np.zeros((x.shape[1], self.hidden))

@@ -229,6 +229,11 @@ def exp(a: Operand) -> Node:
     return make(EXP, (as_node(a),))
 
 
+def log(a: Operand) -> Node:
+    """Return the natural logarithm of a: -inf at 0, NaN below."""
+    return make(LOG, (as_node(a),))
+
+
 def sqrt(a: Operand) -> Node:
     """Return the square root of a."""
     return make(SQRT, (as_node(a),))
@@ -242,6 +247,11 @@ def tanh(a: Operand) -> Node:
 def sigmoid(a: Operand) -> Node:
     """Return the logistic function 1 / (1 + exp(-a))."""
     return make(SIGMOID, (as_node(a),))
+
+
+def softplus(a: Operand) -> Node:
+    """Return log(1 + exp(a)), formed without overflow."""
+    return make(SOFTPLUS, (as_node(a),))
 
 
 def relu(a: Operand) -> Node:
@@ -270,9 +280,19 @@ MUL = Op("mul", "{0} * {1}", r"{0} \odot {1}", 6, 1, 1, lambda g, y, a, b: (g * 
 DIV = Op("div", "{0} / {1}", r"{0} \oslash {1}", 6, 1, 8, lambda g, y, a, b: (g / b, -(g * y / b)))
 NEG = Op("neg", "-{0}", "-{0}", 7, 1, 1, lambda g, y, a: (-g,))
 EXP = Op("exp", "exp({0})", r"\exp({0})", 9, 1, 14, lambda g, y, a: (g * y,))
+LOG = Op("log", "log({0})", r"\log({0})", 9, 1, 24, lambda g, y, a: (g / a,))
 SQRT = Op("sqrt", "sqrt({0})", r"\sqrt{{{0}}}", 9, 1, 8, lambda g, y, a: (g * 0.5 / y,))
 TANH = Op("tanh", "tanh({0})", r"\tanh({0})", 9, 1, 20, lambda g, y, a: (g * (1.0 - y * y),))
 SIGMOID = Op("sigmoid", "sigmoid({0})", r"\sigma({0})", 9, 1, 20, lambda g, y, a: (g * (y * (1.0 - y)),))
+SOFTPLUS = Op(
+    "softplus",
+    "softplus({0})",
+    r"\mathrm{{softplus}}({0})",
+    9,
+    1,
+    34,
+    lambda g, y, a: (g * sigmoid(a),),
+)
 # Written with 0 >= y so that the derivative at 0 is 0, as in torch, and a NaN keeps its gradient.
 RELU = Op("relu", "relu({0})", r"\mathrm{{relu}}({0})", 9, 1, 1, lambda g, y, a: (where(ge(0.0, y), 0.0, g),))
 GE = Op("ge", "{0} >= {1}", r"{0} \ge {1}", 3, 1, 1, lambda g, y, a, b: (None, None))
@@ -285,7 +305,10 @@ WHERE = Op(
     1,
     lambda g, y, m, a, b: (None, where(m, g, 0.0), where(m, 0.0, g)),
 )
-OPERATORS: dict[str, Op] = {op.name: op for op in (ADD, SUB, MUL, DIV, NEG, EXP, SQRT, TANH, SIGMOID, RELU, GE, WHERE)}
+OPERATORS: dict[str, Op] = {
+    op.name: op
+    for op in (ADD, SUB, MUL, DIV, NEG, EXP, LOG, SQRT, TANH, SIGMOID, SOFTPLUS, RELU, GE, WHERE)
+}  # fmt: skip
 
 
 def walk(roots: Iterable[Node], stop: Callable[[Node], bool] = lambda node: False) -> list[Node]:

@@ -154,6 +154,12 @@ def forward_tiles(program: Program, training: bool) -> tuple[Tile, ...]:
     return _build("training" if training else "forward", program.stages, leaf, outputs)
 
 
+def is_direct(tile: Tile) -> bool:
+    """Tell whether a tile only hands on results of its products, which can then write to their places themselves."""
+    nodes = [node for _, node in tile.stores]
+    return not tile.nodes and not tile.sums and set(nodes) <= set(tile.products) and len(set(nodes)) == len(nodes)
+
+
 def backward_tiles(program: Program) -> tuple[Tile, ...]:
     """Return the tiles of the backward step."""
     adjoint = program.adjoint
@@ -181,3 +187,19 @@ def backward_tiles(program: Program) -> tuple[Tile, ...]:
     sums = [(Stream("d_unit", bias), d) for a, d in adjoint.affines.items() for bias in affine_of(a).biases]
     sums += [(Stream("d_unit", unit), d) for unit, d in adjoint.units.items()]
     return _build("backward", adjoint.stages, leaf, outputs, sums)
+
+
+def reused_streams(tiles: Sequence[Tile], saved: Sequence[str]) -> dict[str, str]:
+    """Return for gradients of pre-activations the value of ``saved`` whose memory each can take over, by name.
+
+    A tile may write where it has read, so a gradient can lie over a saved value that no later tile of the step reads.
+    """
+    last_read = {s.name: index for index, tile in enumerate(tiles) for s, _ in tile.loads if s.kind == "saved"}
+    found: dict[str, str] = {}
+    for index, tile in enumerate(tiles):
+        for stream, _ in tile.stores:
+            # In the order in which they are saved: gradients beside one another can be multiplied at once.
+            free = [name for name in saved if last_read.get(name, index) <= index and name not in found.values()]
+            if stream.kind == "d_slot" and free:
+                found[stream.name] = free[0]
+    return found

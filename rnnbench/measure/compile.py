@@ -3,7 +3,6 @@
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from rnnbench.measure.machine import available_cores
 from rnnbench.measure.process import Worker
 from rnnbench.measure.record import new_record
 from rnnbench.measure.time import Sizes, checked_sizes
+from rnnbench.peers import Workload
 
 CACHE_VARIABLE = "RNNBENCH_CACHE_DIR"
 
@@ -30,8 +30,8 @@ def compile_times(
     """Return the record of what the first training step costs in a fresh process, and a later one.
 
     A step is forward and backward. ``cold_seconds`` and ``cached_seconds`` run from the moment after
-    ``import rnnbench`` to the end of the first step, so they include the import of the compiler; the first starts from
-    an empty cache folder of its own, the second, another process, from what the first left there.
+    ``import rnnbench`` to the end of the first step. The first starts from an empty cache folder of its own and
+    includes the import of the compiler; the second, another process, starts from what the first left there.
     ``steady_seconds`` is the median of ``calls`` further steps of the second process.
 
     ``sizes``: ``(T, B, I, H)``, small, so that the first step is not mostly arithmetic.
@@ -41,8 +41,7 @@ def compile_times(
     if reason:
         raise RnnbenchError(reason)
     question = pose(cell, sizes, dtype, training=True, seed=0)
-    given = {"contender": contender, "cell": cell, "params": question.params, "sizes": sizes, "dtype": dtype}
-    given |= {"threads": threads, "x": question.x, "dy": question.dy}
+    given = {"contender": contender, "work": question.workload(threads), "x": question.x, "dy": question.dy}
     with tempfile.TemporaryDirectory(prefix="rnnbench-") as cache:
         environment = {CACHE_VARIABLE: cache}
         with Worker(contender, "rnnbench.measure.compile:FirstStep", threads, environment) as fresh:
@@ -69,23 +68,15 @@ class FirstStep:
     """Runs a contender's first training step in a process that has done nothing else."""
 
     def first_step(
-        self,
-        contender: str,
-        cell: str,
-        params: Mapping[str, np.ndarray],
-        sizes: Sizes,
-        dtype: str,
-        threads: int,
-        x: np.ndarray,
-        dy: np.ndarray,
+        self, contender: str, work: Workload, x: np.ndarray, dy: np.ndarray
     ) -> tuple[float, dict[str, np.ndarray]]:
         """Return the seconds until the first step is done, and its results by name."""
         begun = time.perf_counter()
-        prepared = adapter(contender).prepare(cell, params, sizes, dtype, threads, training=True)
+        prepared = adapter(contender).prepare(work)
         y, gradients = prepared.training(x, dy)
         seconds = time.perf_counter() - begun
         self._call = prepared.timed(x, dy)
-        return seconds, {"y": np.asarray(y), **{name: np.asarray(gradients[name]) for name in (*params, "x")}}
+        return seconds, {"y": np.asarray(y), **{name: np.asarray(gradients[name]) for name in (*work.params, "x")}}
 
     def further_steps(self, calls: int) -> list[float]:
         """Return the seconds of each of ``calls`` further steps, after one that is not counted."""

@@ -1,9 +1,9 @@
 """Contenders: what is timed, an engine of rnnbench or a peer library, each prepared and called in a process of its own.
 
 A contender is named ``rnnbench.<engine>``, by the name of a peer, or, for one of the reader's own, by the dotted path
-of a module (``mypackage.my_peer``). All are adapters with one protocol: ``unavailable_reason() -> str | None``,
-``supports(cell, training) -> str | None`` and ``prepare(cell, params, sizes, dtype, threads, training)``, whose result
-has
+of a module (``mypackage.my_peer``); with "#2" behind it, it is a second process of the same contender. All are
+adapters with one protocol: ``unavailable_reason() -> str | None``, ``supports(cell, training) -> str | None`` and
+``prepare(work)`` with a ``rnnbench.peers.Workload``, whose result has
 
 - ``forward(x) -> y`` and ``training(x, dy) -> (y, gradients)``: NumPy arrays in, NumPy arrays out;
 - ``timed(x, dy) -> callable``: the call that is timed, without arguments. Its inputs are in the contender's own form
@@ -22,8 +22,9 @@ import numpy as np
 from rnnbench.cells import get_cell
 from rnnbench.engines import engines
 from rnnbench.errors import RnnbenchError, unknown
+from rnnbench.measure.limit_contender import LimitAdapter, is_limit
 from rnnbench.nn.layer import Layer
-from rnnbench.peers import get_peer
+from rnnbench.peers import Workload, get_peer
 
 ENGINE = "rnnbench."
 
@@ -41,21 +42,19 @@ class Adapter(Protocol):
 
     def unavailable_reason(self) -> str | None: ...
     def supports(self, cell: str, training: bool) -> str | None: ...
-    def prepare(
-        self,
-        cell: str,
-        params: Mapping[str, np.ndarray],
-        sizes: tuple[int, int, int, int],
-        dtype: str,
-        threads: int,
-        training: bool,
-    ) -> Prepared: ...
+    def prepare(self, work: Workload) -> Prepared: ...
 
 
 def adapter(contender: str) -> Adapter:
-    """Return the adapter of a contender; an unknown name is an RnnbenchError."""
+    """Return the adapter of a contender; an unknown name is an RnnbenchError.
+
+    What follows a "#" only tells processes of the same contender apart.
+    """
+    contender = contender.partition("#")[0]
     if contender.startswith(ENGINE):
         return EngineAdapter(contender.removeprefix(ENGINE))
+    if is_limit(contender):
+        return LimitAdapter(contender)
     if "." in contender:
         try:
             return cast(Adapter, importlib.import_module(contender))
@@ -86,20 +85,12 @@ class EngineAdapter:
         get_cell(cell)
         return None  # an engine runs every cell, or says why not when it prepares it
 
-    def prepare(
-        self,
-        cell: str,
-        params: Mapping[str, np.ndarray],
-        sizes: tuple[int, int, int, int],
-        dtype: str,
-        threads: int,
-        training: bool,
-    ) -> Prepared:
-        _, _, I, H = sizes  # noqa: E741 - the legend's letters
-        layer = Layer(cell, input_size=I, hidden_size=H, engine=self.engine, dtype=dtype, threads=threads)
-        for name, array in params.items():
+    def prepare(self, work: Workload) -> Prepared:
+        _, _, I, H = work.sizes  # noqa: E741 - the legend's letters
+        layer = Layer(work.cell, I, H, engine=self.engine, dtype=work.dtype, threads=work.threads)
+        for name, array in work.params.items():
             layer.params[name][...] = array
-        return EngineLayer(layer, training)
+        return EngineLayer(layer, work.training)
 
 
 class EngineLayer:
@@ -129,24 +120,15 @@ class Ring:
     def __init__(self) -> None:
         self._call: Callable[[], object] | None = None
 
-    def prepare(
-        self,
-        contender: str,
-        cell: str,
-        params: Mapping[str, np.ndarray],
-        sizes: tuple[int, int, int, int],
-        dtype: str,
-        threads: int,
-        training: bool,
-        x: np.ndarray,
-        dy: np.ndarray,
-    ) -> dict[str, np.ndarray]:
+    def prepare(self, contender: str, work: Workload, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
         """Prepare a contender and return its results for ``x`` and ``dy``: ``"y"`` and the gradients by name."""
         self._call = None  # what was held before may go first: two models need not fit in memory at once
-        prepared = adapter(contender).prepare(cell, params, sizes, dtype, threads, training)
-        if training:
+        prepared = adapter(contender).prepare(work)
+        if is_limit(contender):
+            results = {}  # it computes no cell
+        elif work.training:
             y, gradients = prepared.training(x, dy)
-            results = {"y": y, **{name: gradients[name] for name in (*params, "x")}}
+            results = {"y": y, **{name: gradients[name] for name in (*work.params, "x")}}
         else:
             results = {"y": prepared.forward(x)}
         self._call = prepared.timed(x, dy)

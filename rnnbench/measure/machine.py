@@ -1,7 +1,6 @@
 """The machine and the versions that a measurement depends on, without anything that names its user, host or folders."""
 
 import functools
-import importlib
 import importlib.metadata
 import os
 import platform
@@ -34,7 +33,7 @@ def machine_facts() -> dict[str, Any]:
 
     ``cpu`` (model name), ``cores`` (those this process may use), ``logical_cores``, ``memory_bytes``, ``os``,
     ``python``, ``packages`` (name -> version of those installed), ``commit`` and ``modified`` (of a checkout of
-    rnnbench, None for an installed one), ``threading_layer`` and ``vector_width`` (bits; of the cpu engine).
+    rnnbench, None for an installed one), ``vector_width`` (bits; of the cpu engine).
     """
     import psutil
 
@@ -47,7 +46,6 @@ def machine_facts() -> dict[str, Any]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": _package_versions(),
         **_commit(Path(__file__).parents[2]),
-        "threading_layer": _threading_layer(),
         "vector_width": host_description()["vector_bits"],
     }
 
@@ -60,20 +58,6 @@ def available_cores() -> int:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else logical
     physical = psutil.cpu_count(logical=False) or logical
     return max(1, min(allowed, physical))
-
-
-def _threading_layer() -> str:
-    """Return the layer Numba runs threads on: the first of its list that can be imported ("The Threading Layers")."""
-    from numba import config
-
-    for layer in vars(config)["THREADING_LAYER_PRIORITY"]:
-        module = "workqueue" if layer == "workqueue" else f"{layer}pool"
-        try:
-            importlib.import_module(f"numba.np.ufunc.{module}")
-        except ImportError:
-            continue
-        return layer
-    return "none"
 
 
 def _cpu_name() -> str:

@@ -5,7 +5,7 @@ import gc
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rnnbench.measure.machine import available_cores
 from rnnbench.measure.process import Worker
 from rnnbench.measure.record import new_record
 from rnnbench.measure.time import Sizes, checked_sizes
+from rnnbench.peers import Workload
 
 
 def memory_use(
@@ -46,13 +47,12 @@ def memory_use(
         raise RnnbenchError(reason)
     T, B, I, H = sizes  # noqa: E741 - the legend's letters
     params = pose(cell, (1, 1, I, H), dtype, training=False, seed=0).params
-    given = {"contender": contender, "cell": cell, "params": params, "sizes": sizes, "dtype": dtype}
-    given |= {"threads": threads, "training": training}
+    work = Workload(cell, params, sizes, dtype, threads, training)
     # A process before it fills the kernel cache: compiling would leave this one with memory to use again.
     with Worker(contender, "rnnbench.measure.memory:OneCall", threads) as first:
-        first.ask("peak_growth", **given)
+        first.ask("peak_growth", contender=contender, work=work)
     with Worker(contender, "rnnbench.measure.memory:OneCall", threads) as fresh:
-        growth = fresh.ask("peak_growth", **given)
+        growth = fresh.ask("peak_growth", contender=contender, work=work)
         workspace = fresh.ask("workspace_bytes", T=T, B=B, training=training)
     return new_record(
         "memory",
@@ -69,23 +69,14 @@ def memory_use(
 class OneCall:
     """Makes one call of a contender in a process that has done nothing else."""
 
-    def peak_growth(
-        self,
-        contender: str,
-        cell: str,
-        params: Mapping[str, np.ndarray],
-        sizes: Sizes,
-        dtype: str,
-        threads: int,
-        training: bool,
-    ) -> int:
-        """Return by how many bytes one call at ``sizes`` raises the peak resident memory."""
-        T, B, I, H = sizes  # noqa: E741 - the legend's letters
+    def peak_growth(self, contender: str, work: Workload) -> int:
+        """Return by how many bytes one call raises the peak resident memory."""
+        T, B, I, H = work.sizes  # noqa: E741 - the legend's letters
         rng = np.random.default_rng(0)
-        x, dy = (rng.standard_normal((T, B, width)).astype(dtype) for width in (I, H))
+        x, dy = (rng.standard_normal((T, B, width)).astype(work.dtype) for width in (I, H))
         held = adapter(contender)
-        held.prepare(cell, params, (1, B, I, H), dtype, threads, training).timed(x[:1], dy[:1])()
-        self._prepared = held.prepare(cell, params, sizes, dtype, threads, training)
+        held.prepare(replace(work, sizes=(1, B, I, H))).timed(x[:1], dy[:1])()
+        self._prepared = held.prepare(work)
         call = self._prepared.timed(x, dy)
         gc.collect()
         before = _settle()

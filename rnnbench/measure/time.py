@@ -2,12 +2,13 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from rnnbench.errors import RnnbenchError, positive
 from rnnbench.measure.check import Question, check, pose
 from rnnbench.measure.contender import why_not
+from rnnbench.measure.limit_contender import is_limit
 from rnnbench.measure.machine import available_cores
 from rnnbench.measure.process import Worker
 from rnnbench.measure.record import key_of, new_record
@@ -19,6 +20,9 @@ SAMPLE_SECONDS = 2e-3
 REST_SECONDS = 0.02
 # No fewer, whatever max_seconds says: an interval needs them.
 MIN_SAMPLES = 5
+# Who takes so many times as long as the fastest, and this long for a sample, is sampled MIN_SAMPLES times and no more:
+# the time is then the others', whose ratio is the one that has to be told exactly.
+SLOW, SLOW_SECONDS = 10.0, 0.1
 
 Sizes = tuple[int, int, int, int]
 
@@ -28,7 +32,9 @@ class Contest:
 
     Parameters
     ----------
-    contenders : names, ``"rnnbench.<engine>"`` or of peers, in the order in which they take turns.
+    contenders : names, ``"rnnbench.<engine>"`` or of peers, in the order in which they take turns; with "#" and a
+        text behind it, a name stands for one more process of the same contender (``"rnnbench.cpu#2"``). The limits
+        of the machine, ``"limit.gemm"`` and ``"limit.fma"`` (``limit_contender``), have no ``check``: it is None.
     threads : threads of every pool in each process; all cores that this process may use if None.
     on_event : called with a dict ``{"event": "prepare" | "sample", "contender", "cell", "sizes", "mode", "done",
         "total"}`` as work goes on.
@@ -61,6 +67,7 @@ class Contest:
         dtype: str = "float32",
         seed: int = 0,
         max_seconds: float | None = None,
+        cells: Mapping[str, str] | None = None,
     ) -> list[dict[str, Any]]:
         """Time every contender on one cell and shape and return their records, in the contenders' order.
 
@@ -79,24 +86,27 @@ class Contest:
         dtype : ``"float32"`` or ``"float64"``.
         seed : of weights, inputs and output gradients.
         max_seconds : stop sampling after so many seconds, but not before 5 samples of each.
+        cells : contender -> the cell that it runs instead of ``cell``, to compare two cells in the same rounds.
 
         Returns
         -------
         list of dict : records of kind "time"; ``samples`` in seconds per call. Sample ``i`` of all records was taken
-        in the same round (``paired_ratio`` compares them).
+        in the same round (``paired_ratio`` compares them). A contender that takes over 10 times as long as the
+        fastest, and over 0.1 s for a sample, has the first 5 alone.
         """
         sizes = checked_sizes(sizes)
         if mode not in MODES:
             raise RnnbenchError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
         positive("samples", samples)
-        question = pose(cell, sizes, dtype, mode == "training", seed)
+        cells = {name: (cells or {}).get(name, cell) for name in self.contenders}
+        questions = {one: pose(one, sizes, dtype, mode == "training", seed) for one in dict.fromkeys(cells.values())}
         told = {"cell": cell, "sizes": sizes, "mode": mode}
 
         checks, calls = {}, {}
         for index, name in enumerate(self.contenders):
             self._say("prepare", name, index, len(self.contenders), told)
             try:
-                checks[name] = self._prepare(name, question)
+                checks[name] = self._prepare(name, questions[cells[name]])
                 calls[name] = self._worker(name).ask("warm_up", seconds=WARM_UP_SECONDS, sample_seconds=SAMPLE_SECONDS)
             except RnnbenchError as error:
                 self._exclude(name, error)
@@ -104,7 +114,7 @@ class Contest:
         return [
             new_record(
                 "time",
-                time_question(name, cell, sizes, mode, samples, self.threads, dtype, seed),
+                time_question(name, cells[name], sizes, mode, samples, self.threads, dtype, seed),
                 {
                     "samples": seconds,
                     "median": statistics.median(seconds),
@@ -115,22 +125,19 @@ class Contest:
             for name, seconds in taken.items()
         ]
 
-    def _prepare(self, name: str, question: Question) -> dict[str, float]:
+    def _prepare(self, name: str, question: Question) -> dict[str, float] | None:
         reason = why_not(name, question.cell, question.training)
         if reason:
             raise RnnbenchError(reason)
         got = self._worker(name).ask(
             "prepare",
             contender=name,
-            cell=question.cell,
-            params=question.params,
-            sizes=question.sizes,
-            dtype=question.dtype,
-            threads=self.threads,
-            training=question.training,
+            work=question.workload(self.threads),
             x=question.x,
             dy=question.dy,
         )
+        if is_limit(name):
+            return None  # it computes no cell
         return check(name, got, question.expected, question.dtype, question.smooth)
 
     def _sample(
@@ -142,7 +149,8 @@ class Contest:
             late = max_seconds is not None and time.perf_counter() - begun > max_seconds
             if late and round_ >= MIN_SAMPLES:
                 break
-            for name in tuple(taken):
+            slow = _slow(taken, calls) if round_ >= MIN_SAMPLES else set()
+            for name in [name for name in taken if name not in slow]:
                 self._say("sample", name, round_, samples, told)
                 try:
                     taken[name].append(self._worker(name).ask("sample", rest=REST_SECONDS, calls=calls[name]))
@@ -196,6 +204,13 @@ def time_contenders(
     """Time contenders on one cell and shape in fresh processes: a ``Contest`` of one round; see there."""
     with Contest(contenders, threads, on_event, on_exclude) as contest:
         return contest.time(cell, sizes, mode, samples, dtype, seed, max_seconds)
+
+
+def _slow(taken: Mapping[str, Sequence[float]], calls: Mapping[str, int]) -> set[str]:
+    """Return the contenders whose samples cost the others' time without a chance to be the fastest."""
+    medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
+    fastest = min(medians.values(), default=0.0)
+    return {name for name, median in medians.items() if median > SLOW * fastest and median * calls[name] > SLOW_SECONDS}
 
 
 def time_question(

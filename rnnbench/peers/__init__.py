@@ -1,11 +1,32 @@
 """Peer libraries: the same weights in, the same numbers out. One adapter per file; ``contender.py`` of measure has the
-protocol."""
+protocol. A file whose name begins with an underscore is shared by adapters."""
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import ModuleType
 
+import numpy as np
+
 from rnnbench.errors import unknown
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a contender is asked to compute.
+
+    ``cell`` is a name or "file.py:cell"; ``params`` as in ``Layer.params``; ``sizes`` is ``(T, B, I, H)``; ``dtype``
+    is "float32" or "float64"; ``threads`` is the number of threads of every pool; ``training`` tells forward and
+    backward from inference.
+    """
+
+    cell: str
+    params: Mapping[str, np.ndarray]
+    sizes: tuple[int, int, int, int]
+    dtype: str
+    threads: int
+    training: bool
 
 
 def peers() -> dict[str, str | None]:
@@ -22,5 +43,6 @@ def get_peer(name: str) -> ModuleType:
 
 
 def _adapters() -> dict[str, ModuleType]:
-    modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    files = [found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_")]
+    modules = [importlib.import_module(f"{__name__}.{file}") for file in files]
     return {module.NAME: module for module in modules}

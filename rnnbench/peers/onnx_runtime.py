@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rnnbench.errors import RnnbenchError
+from rnnbench.peers import Workload
 
 NAME = "onnxruntime"
 
@@ -55,22 +56,15 @@ def supports(cell: str, training: bool) -> str | None:
     return "ONNX Runtime runs models and does not train them" if training else None
 
 
-def prepare(
-    cell: str,
-    params: Mapping[str, np.ndarray],
-    sizes: tuple[int, int, int, int],
-    dtype: str,
-    threads: int,
-    training: bool,
-) -> "OnnxLayer":
+def prepare(work: Workload) -> "OnnxLayer":
     """Return a session with a model of one operator and our weights, at any T and B."""
     import onnxruntime
 
-    if dtype != "float32":
-        raise RnnbenchError(f"onnxruntime computes recurrent operators in float32, not in {dtype}")
+    if work.dtype != "float32":
+        raise RnnbenchError(f"onnxruntime computes recurrent operators in float32, not in {work.dtype}")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    model = _model(_CELLS[cell], params, sizes)
+    options.intra_op_num_threads, options.inter_op_num_threads = work.threads, 1
+    model = _model(_CELLS[work.cell], work.params, work.sizes)
     return OnnxLayer(onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]))
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from rnnbench.peers import Workload
+
 NAME = "torch"
 # cell -> (class in torch.nn, its options, our gates in torch's order, gates whose second bias is ours: ours by gate)
 _CELLS: dict[str, tuple[str, dict[str, Any], str, dict[str, str]]] = {
@@ -34,24 +36,17 @@ def supports(cell: str, training: bool) -> str | None:
     return None if cell in _CELLS else f"torch.nn has no layer that computes {cell}"
 
 
-def prepare(
-    cell: str,
-    params: Mapping[str, np.ndarray],
-    sizes: tuple[int, int, int, int],
-    dtype: str,
-    threads: int,
-    training: bool,
-) -> "TorchLayer":
+def prepare(work: Workload) -> "TorchLayer":
     """Return a torch.nn layer with our weights; sets the number of torch's threads for the whole process."""
     import torch
 
-    torch.set_num_threads(threads)
-    _, _, I, H = sizes  # noqa: E741 - the legend's letters
-    kind, options, _, _ = _CELLS[cell]
-    layer = getattr(torch.nn, kind)(I, H, dtype=getattr(torch, dtype), **options)
-    layer.train(training)
-    prepared = TorchLayer(layer, cell, training)
-    prepared.set_params(params)
+    torch.set_num_threads(work.threads)
+    _, _, I, H = work.sizes  # noqa: E741 - the legend's letters
+    kind, options, _, _ = _CELLS[work.cell]
+    layer = getattr(torch.nn, kind)(I, H, dtype=getattr(torch, work.dtype), **options)
+    layer.train(work.training)
+    prepared = TorchLayer(layer, work.cell, work.training)
+    prepared.set_params(work.params)
     return prepared
 
 

@@ -6,7 +6,7 @@ from rnnbench.report.tables import markdown_text
 
 def markdown(report: Report) -> str:
     """Return summary.md, whose figures lie under figures/."""
-    parts = ["# Which recurrent cell?", ""]
+    parts = [f"# {report.title}", ""]
     parts += [
         f"- **{one.question}: {markdown_text(one.winner)}.** {markdown_text(one.sentence)}" for one in report.answers
     ]

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import vl_convert
 
-from rnnbench.report import figures, frames, history, tables, verdict
+from rnnbench.report import figures, frames, history, roofline, speed, speed_figures, speed_tables, tables, verdict
 from rnnbench.report.figures import Figure
 from rnnbench.report.palette import DARK_PAGE, LIGHT_PAGE, theme
 from rnnbench.report.protocol import machine_table, protocol_table, reproduce
@@ -33,6 +33,7 @@ class Report:
     """What the page and the summary both show."""
 
     source: Source
+    title: str
     answers: list[verdict.Answer]
     notes: list[str]
     verdict: Table | None
@@ -45,9 +46,20 @@ class Report:
 def build(source: Source) -> Report:
     """Return the report on ``source``, without sections in which nothing was measured."""
     records, past = source.records, source.history
+    fast = speed_tables.speed_answers(records)
+    only_speed = bool(fast) and not any(record["kind"] in ("time", "memory", "compile", "trial") for record in records)
+    if not any(record["kind"] == "time" for record in records):
+        # Only then: samples of two runs would else be taken for pairs of one.
+        records = [*records, *speed.as_times(records)]
     palette = figures.palette_of(records)
     timed, trials = frames.times(records), frames.trials(records)
     sections = [
+        Section(
+            "against",
+            "Speed, row by row",
+            speed_figures.against_best_peer(records, palette) + roofline.rooflines(records, palette),
+            speed_tables.speed_tables(records),
+        ),
         Section(
             "remember",
             "How long cells remember",
@@ -69,9 +81,10 @@ def build(source: Source) -> Report:
     ]
     return Report(
         source=source,
-        answers=verdict.answers(records),
+        title="How fast are the kernels?" if only_speed else "Which recurrent cell?",
+        answers=fast if only_speed else [*verdict.answers(records), *fast],
         notes=list(filter(None, [*verdict.peer_notes(timed), verdict.protocol_note(trials)])),
-        verdict=tables.verdict_table(records),
+        verdict=None if only_speed else tables.verdict_table(records),
         sections=[section for section in sections if section.figures or section.tables],
         machine=machine_table(source),
         protocol=protocol_table(records),

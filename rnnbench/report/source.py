@@ -101,7 +101,60 @@ class _TrialRecord(BaseModel):
     curve: list[tuple[float, float | None]] = []
 
 
-_RECORD = TypeAdapter(Annotated[_Time | _Memory | _Compile | _TrialRecord, Field(discriminator="kind")])
+class _SpeedTime(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    contender: str
+    cell: str
+    samples: list[float]
+    median: float
+    flops: float
+
+
+class _Speed(_Record):
+    kind: Literal["speed"]
+    dtype: str
+    T: int
+    B: int
+    I: int  # noqa: E741 - the legend's letters
+    H: int
+    mode: Literal["forward", "training"]
+    threads: int
+    recurrence: str
+    bytes: float
+    contest: list[tuple[str, str]]
+    times: list[_SpeedTime]
+    excluded: dict[str, str]
+    absent: dict[str, str]
+
+
+class _Limit(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    quantity: str
+    level: str | None
+    threads: int
+    median: float
+
+
+class _Cache(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    level: str
+    bytes: int
+    cores: int
+
+
+class _Limits(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    schema_: Literal[1] = Field(alias="schema")
+    kind: Literal["limits"]
+    threads: int
+    dtype: str
+    caches: list[_Cache]
+    limits: list[_Limit]
+
+
+_RECORD = TypeAdapter(
+    Annotated[_Time | _Memory | _Compile | _TrialRecord | _Speed | _Limits, Field(discriminator="kind")]
+)
 
 
 def check(record: Any, origin: str) -> None:

@@ -79,6 +79,7 @@ def build_model(trial: Trial, task: Task) -> Model:
             seed=_weight_seed(trial.seed, place),
             init=trial.init,
             threads=1,
+            checkpoint=None,
             **trial.hyper,
         )
 

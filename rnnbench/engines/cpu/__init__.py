@@ -10,7 +10,9 @@ def unavailable_reason() -> str | None:
     return None
 
 
-def prepare(program: Program, dtype: str, input_size: int, hidden: int, threads: int | None) -> Kernel:
+def prepare(
+    program: Program, dtype: str, input_size: int, hidden: int, threads: int | None, checkpoint: int | None
+) -> Kernel:
     """Return the program ready to run on so many threads (None: all that this process may use)."""
     from rnnbench.engines.cpu.run import CpuKernel
     from rnnbench.engines.cpu.threads import available_threads
@@ -18,18 +20,17 @@ def prepare(program: Program, dtype: str, input_size: int, hidden: int, threads:
     most = available_threads()
     if threads is not None and threads > most:
         raise RnnbenchError(f"threads must be at most {most} here (cores, or NUMBA_NUM_THREADS), got {threads}")
-    return CpuKernel(program, dtype, input_size, hidden, threads or most)
+    return CpuKernel(program, dtype, input_size, hidden, threads or most, checkpoint)
 
 
 def host_description() -> dict[str, object]:
-    """Return what the engine knows of this machine: processor, vector width, threads and their pool."""
+    """Return what the engine knows of this machine: processor, vector width and threads."""
     from rnnbench.engines.cpu.host import host
-    from rnnbench.engines.cpu.threads import available_threads, threading_layer
+    from rnnbench.engines.cpu.threads import available_threads
 
     return {
         "processor": host().name,
         "vector_bits": host().vector_bytes * 8,
         "vector_registers": host().registers,
         "threads": available_threads(),
-        "threading_layer": threading_layer(),
     }

@@ -8,61 +8,81 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnbench.engines import Arrays
-from rnnbench.engines.cpu.forward import Forward
-from rnnbench.engines.cpu.plan import (
-    CHUNK_ROWS,
-    PART_ROWS,
-    Block,
-    Entry,
-    Tables,
-    address,
-    carries,
-    operand_stream,
-    padded,
-    power_of_two,
-)  # fmt: skip
+from rnnbench.engines.cpu.cache import shared_address
+from rnnbench.engines.cpu.forward import Forward, X
+from rnnbench.engines.cpu.kernels import layout
+from rnnbench.engines.cpu.memory import Block, Entry, Results, address, aligned, padded, power_of_two
+from rnnbench.engines.cpu.plan import Phases, Plan, Product, carries, operand_stream
+from rnnbench.engines.cpu.threads import barriers
 from rnnbench.lang.ops import Node
-from rnnbench.lang.tiles import Stream, affine_of, backward_tiles
+from rnnbench.lang.tiles import Stream, affine_of, backward_tiles, is_direct, reused_streams
 
 if TYPE_CHECKING:
     from rnnbench.engines.cpu.run import CpuKernel
 
-X, DX, DX_ROWS, ZERO = Stream("x", "x"), Stream("d_x", "x"), Stream("d_x_rows", "x"), Stream("zero", "zero")
+# Rows (steps x batch) of a chunk, whose weight gradients are formed together after its steps: so many at least, that
+# the products are long, and else as many as need a twentieth of the memory of what the forward saved.
+CHUNK_ROWS = 256
+CHUNK_SHARE = 1 / 20
+# Rows of one group of threads whose input gradients are formed together, while those of their pre-activations are in
+# cache.
+PART_ROWS = 256
+
+DX, DX_ROWS, ZERO = Stream("d_x", "x"), Stream("d_x_rows", "x"), Stream("zero", "zero")
 
 
 class Backward:
-    """Memory and plan of the backward after ``forward``.
+    """Memory and plan of the backward after ``forward``; ``last_only``: dy is of the last step's output alone.
 
-    It runs in chunks of steps, last chunk first: each thread takes its rows back through the steps of a chunk, then all
-    threads share the panels of the weight gradients of that chunk, while its values are still in cache.
+    It runs in chunks of steps, last chunk first: each group of threads takes its rows back through the steps of a
+    chunk, then all threads share the weight gradients of that chunk. Gradients of pre-activations overwrite saved
+    values that no later stage reads, so that most cells need no memory for them and only one chunk.
     """
 
-    def __init__(self, kernel: CpuKernel, forward: Forward) -> None:
-        self.kernel, self.forward = kernel, forward
+    def __init__(self, kernel: CpuKernel, forward: Forward, last_only: bool) -> None:
+        self.kernel, self.forward, self.last_only = kernel, forward, last_only
         T, B, _ = forward.shape
-        self.threads = forward.threads
+        self.split = forward.split
         dtype, width, program = kernel.dtype, kernel.width, kernel.program
         self.tiles = backward_tiles(program)
-        self.chunk = power_of_two(CHUNK_ROWS / B, T)
-        self.part = power_of_two(PART_ROWS * self.threads / B, self.chunk)
+        # Where a product's result goes at once, without a tile.
+        self._direct = {node: stream for t in self.tiles if is_direct(t) for stream, node in t.stores}
         self.slots = {a: kernel.slots[a] for a in program.adjoint.affines}
         self.units = list(dict.fromkeys(s.name for t in self.tiles for s, _ in t.sums))
         self.columns = padded(kernel.input_size, kernel.lanes)
+        self.over_saved = reused_streams(self.tiles, forward.saved.names)
+        rings = [n for n in self.slots.values() if n not in self.over_saved]
+        ring_bytes = (len(rings) + len(kernel.operands)) * B * width * dtype.itemsize
+        kept = (forward.saved.nbytes + forward.states.nbytes) * CHUNK_SHARE
+        steps = max(CHUNK_ROWS / B, kept / ring_bytes) if ring_bytes else T
+        self.chunk = power_of_two(steps, T)
+        self.part = power_of_two(PART_ROWS * self.split.threads // self.split.members / B, self.chunk)
         self.d_states = Block(program.states, 2, B, width, dtype, 1)
-        self.d_slots = Block(self.slots.values(), self.chunk, B, width, dtype, self.chunk - 1)
+        self.d_slots = Block(rings, self.chunk, B, width, dtype, self.chunk - 1)
         self.operands = Block(kernel.operands.values(), self.chunk, B, width, dtype, self.chunk - 1)
         self.transposed = Block(kernel.transposed.values(), 1, B, width, dtype, 0)
         self.carried = Block(carries(self.tiles), 1, B, width, dtype, 0)
         # Sums over rows: each block of rows adds to its own first row, so that threads do not meet.
         self.d_units = Block(self.units, 1, B, width, dtype, 0)
-        self.d_x = Block(["x"], self.chunk, B, self.columns, dtype, self.chunk - 1)
+        # Input gradients go to the caller's rows at once where these are whole vectors.
+        direct = self.columns == kernel.input_size
+        self.d_x = Block([] if direct else ["x"], self.part, B, self.columns, dtype, self.part - 1)
         self.fixed = Block(["zero"], 1, 1, max(width, self.columns), dtype, 0, zero=True)
         blocks = (self.d_states, self.d_slots, self.operands, self.transposed, self.carried, self.d_units, self.d_x)
-        self.nbytes = sum(block.nbytes for block in (*blocks, self.fixed))
+        self._matrices = [name for name in program.params if name[0] in "WR"]
+        rows = sum(program.shape(name, kernel.input_size, kernel.hidden)[0] for name in self._matrices)
+        padding = 0 if width == kernel.hidden else rows * width * dtype.itemsize
+        self.nbytes = sum(block.nbytes for block in (*blocks, self.fixed)) + padding
+        shapes = {name: program.shape(name, kernel.input_size, kernel.hidden) for name in program.params}
+        self._grads = Results(dtype, shapes)
+        self._inputs = Results(dtype, {"x": (T, B, kernel.input_size)})
+        self._starts = Results(dtype, dict.fromkeys(program.states, (B, kernel.hidden)))
+        self._targets: dict[str, int] = {}  # where the plan writes the gradients of the parameters
+        self._phases: dict[tuple[int, bool, bool], Phases] = {}
 
     def entries(self) -> dict[Stream, Entry]:
         """Return the streams of the backward's memory and of what the forward kept."""
-        kernel, (_, B, last_only) = self.kernel, self.forward.shape
+        kernel, (_, B, _) = self.kernel, self.forward.shape
         size, H, I = kernel.dtype.itemsize, kernel.hidden, kernel.input_size  # noqa: E741
         kept = self.forward.entries()
         entries = {s: e for s, e in kept.items() if s.kind in ("state", "next", "saved", "unit", "x")}
@@ -74,64 +94,116 @@ class Backward:
             (self.carried, "carry"), (self.d_units, "d_unit"),
         ):  # fmt: skip
             entries |= {Stream(kind, n): block.entry(n) for n in block.names}
+        entries |= {Stream("d_slot", n): kept[Stream("saved", saved)] for n, saved in self.over_saved.items()}
         entries[ZERO] = self.fixed.fixed("zero")
         # Where only the last output has a gradient, it enters with the final state's, and every step's is zero.
         dy = Stream("dy", kernel.program.output)
-        entries[dy] = entries[ZERO] if last_only else (0, B * H * size, -1, 0, H * size)
-        entries[DX_ROWS] = self.d_x.entry("x")
+        entries[dy] = entries[ZERO] if self.last_only else (0, B * H * size, -1, 0, H * size)
         entries[DX] = (0, B * I * size, -1, 0, I * size)
+        entries[DX_ROWS] = self.d_x.entry("x") if self.d_x.names else entries[DX]
         return entries
 
     @cached_property
-    def tables(self) -> Tables:
+    def plan(self) -> Plan:
         """The plan; made on first use."""
-        kernel, (T, B, _) = self.kernel, self.forward.shape
-        sequence, product = kernel.module("sequence"), kernel.module("product")
-        tables = Tables(
-            sequence,
+        kernel, (T, B, _), program = self.kernel, self.forward.shape, self.kernel.program
+        dtype = kernel.dtype_name
+        plan = Plan(
+            dtype,
             STEPS=T, CHUNK=self.chunk, PART=self.part, BATCH=B, UNITS=kernel.hidden, WIDTH=kernel.width, REVERSED=1,
-            NARROW=product.product_narrow.address, WIDE=product.product_wide.address,
-            NARROW_TRANSPOSED=product.product_narrow_transposed.address,
-            WIDE_TRANSPOSED=product.product_wide_transposed.address,
+            MEMBERS=self.split.members,
+            PRODUCT_TRANSPOSED=shared_address(dtype, "product", "product_transposed"),
+            ZEROS=self.fixed.fixed("zero")[0],
         )  # fmt: skip
-        entries = self.entries()
-        for stream, entry in entries.items():
-            tables.stream(stream, entry)
-        tables.stages(self.tiles, kernel.cell, entries, {n: self._products(n) for n in kernel.transposed})
-        after, start = [], ZERO
-        for node, slot in self.slots.items():
-            name = affine_of(node).input
-            if name is not None:
-                panels = address(kernel.packed.array(f"W.{name}", True))
-                streams = (tables.stream(Stream("d_slot", slot)), tables.stream(start), tables.stream(DX_ROWS))
-                after.append((panels, kernel.hidden, self.columns, *streams))
-                start = DX_ROWS
-        tables.table("AFTER", after, "AFTER_COUNT")
-        if after:
-            tables.table("COPIES", [(tables.stream(DX_ROWS), tables.stream(DX), kernel.input_size)], "COPY_COUNT")
-        tables.frames(self.tiles, self.threads)
-        tables.finish()
-        return tables
+        plan.add_streams(self.entries())
+        self._dy, self._dx, self._x = (plan.stream(s) for s in (Stream("dy", program.output), DX, X))
+        self._dx_rows = plan.stream(DX_ROWS)
+        groups = barriers(self.split.threads)
+        plan.keep(groups)
+        plan.set("BARRIERS", address(groups))
+        plan.stages(self.tiles, kernel.tile_address, lambda node: self._products(node, plan))
+        inputs = [(f"W.{affine_of(node).input}", slot) for node, slot in self.slots.items() if affine_of(node).input]
+        after = self._summed(inputs, self.columns, DX_ROWS, plan)
+        plan.rows("AFTER", plan.numbered(after), "AFTER_COUNT")
+        copies = [(self._dx_rows, self._dx, kernel.input_size)] if after and self.d_x.names else []
+        plan.rows("COPIES", copies, "COPY_COUNT")
+        checks = [] if self.last_only else [(self._dy, kernel.hidden)]
+        plan.rows("CHECKS", checks, "CHECK_COUNT")
+        plan.frames(self.tiles, self.split.threads)
+        H, row = kernel.hidden, kernel.hidden * kernel.dtype.itemsize
+        self._steps = 0  # for which the rows that gradients of final states enter are at slot 0
+        enter = [(0, row, *self.d_states.at(s, 0), H, 0) for s in program.states]
+        if self.last_only:
+            enter.append((0, row, *self.d_states.at(program.output, 0), H, 1))
+        self._enter_always = len(enter)
+        enter += [(0, 0, *self.d_units.at(n, 0), H, 0) for n in self.units]
+        self._enter = plan.rows("ENTER", enter, "ENTER_COUNT")
+        leave = [(*self.d_states.at(s, 0), 0, row, H, 0) for s in program.states]
+        self._leave = plan.rows("LEAVE", leave, "LEAVE_COUNT")
+        rows, self._owners = self._gradients(plan)
+        self._gradient_rows = plan.rows("GRADIENTS", rows, "GRADIENT_COUNT")
+        totals = [
+            (plan.stream(Stream("d_unit", n)) if n in self.units else -1, 0) for n in self.forward.units
+        ]  # fmt: skip
+        self._totals = plan.rows("TOTALS", totals, "TOTAL_COUNT")
+        self._padded = {}
+        if kernel.width != H:
+            self._padded = {
+                name: aligned((program.shape(name, kernel.input_size, H)[0], kernel.width), kernel.dtype)
+                for name in dict.fromkeys(self._owners)
+            }
+        self._finished = [n for n in self._matrices if n in self._padded or n not in self._owners]
+        finish = []
+        for name in self._finished:
+            source = self._padded.get(name)
+            start, step = (0, 0) if source is None else (address(source), source.strides[0])
+            finish.append((start, step, 0, row, program.shape(name, kernel.input_size, H)[0], H))
+        self._finish = plan.rows("FINISH", finish, "FINISH_COUNT")
+        plan.finish()
+        return plan
 
-    def _products(self, node: Node) -> list[tuple[int, int, int, Stream, Stream, Stream]]:
+    def _products(self, node: Node, plan: Plan) -> list[Product]:
         """Return the products that a sum of transposed products consists of."""
-        kernel, rows = self.kernel, []
-        start, result = ZERO, Stream("transposed", kernel.transposed[node])
+        kernel = self.kernel
+        terms = []
         for matrix, gradient in zip(node.value, node.args, strict=True):  # type: ignore[arg-type]
             slot = next(
                 name
                 for affine, name in self.slots.items()
                 if kernel.program.adjoint.affines[affine] is gradient and matrix in affine_of(affine).matrices
             )
-            panels = address(kernel.packed.array(f"R.{matrix}", True))
-            rows.append((panels, kernel.hidden, kernel.width, Stream("d_slot", slot), start, result))
-            start = result
-        return rows
+            terms.append((f"R.{matrix}", slot))
+        result = self._direct.get(node, Stream("transposed", kernel.transposed[node]))
+        return self._summed(terms, kernel.width, result, plan)
 
-    def _gradients(self, targets: Arrays) -> list[tuple[int, ...]]:
-        """Return the table entries of the weight gradients, which add to ``targets`` [rows, width]."""
-        kernel, tables, owners = self.kernel, self.tables, list(targets)
-        rows = []
+    def _summed(self, terms: list[tuple[str, str]], columns: int, result: Stream, plan: Plan) -> list[Product]:
+        """Return products whose sum is that of gradients of pre-activations by transposed weights, (weight, slot).
+
+        Gradients that lie beside one another in memory are multiplied at once by their weights below one another.
+        """
+        kernel = self.kernel
+        width = kernel.width * kernel.dtype.itemsize
+        runs: list[list[tuple[str, Entry, Stream]]] = []
+        lying = [(name, plan.entry(Stream("d_slot", slot)), Stream("d_slot", slot)) for name, slot in terms]
+        # Within one block by address; which block comes first must not depend on where they happen to be.
+        for name, entry, stream in sorted(lying, key=lambda term: (term[2].name in self.over_saved, term[1][0])):
+            previous = runs[-1][-1][1] if runs else None
+            if previous is not None and entry == (previous[0] + width, *previous[1:]):
+                runs[-1].append((name, entry, stream))
+            else:
+                runs.append([(name, entry, stream)])
+        found: list[Product] = []
+        for run in runs:
+            panels, depth = kernel.packed.address(tuple(name for name, _, _ in run), True)
+            found.append((panels, depth, columns, run[0][2], result if found else ZERO, result))
+        return found
+
+    def _gradients(self, plan: Plan) -> tuple[list[tuple[int, ...]], list[str]]:
+        """Return the table entries of the weight gradients, and the name of each one's weight."""
+        kernel, threads = self.kernel, self.split.threads
+        panels = -(-kernel.width // kernel.panel)
+        blocks = 1 if panels % threads == 0 else threads
+        rows, owners = [], []
         for node, slot in self.slots.items():
             affine = affine_of(node)
             pairs = [(f"W.{affine.input}", X)] if affine.input is not None else []
@@ -139,46 +211,104 @@ class Backward:
                 (f"R.{m}", operand_stream(o, kernel.operands)) for m, o in zip(affine.matrices, node.args, strict=True)
             ]
             for name, across in pairs:
-                target, down = targets[name], Stream("d_slot", slot)
-                rows.append(
-                    (tables.stream(across), tables.stream(down), address(target), target.strides[0], len(target),
-                     kernel.width, owners.index(name))
-                )  # fmt: skip
-        return rows
+                height = kernel.program.shape(name, kernel.input_size, kernel.hidden)[0]
+                streams = plan.stream(across), plan.stream(Stream("d_slot", slot))
+                rows.append((*streams, 0, 0, height, kernel.width, blocks, name not in owners))
+                owners.append(name)
+        return rows, owners
 
-    @cached_property
-    def _phases(self) -> np.ndarray:
-        sequence, rows = self.kernel.module("sequence"), [(self.kernel.module("sequence").pack_weights.address, 0, 1)]
-        for chunk in reversed(range(-(-self.forward.shape[0] // self.chunk))):
-            rows += [(f.address, chunk, chunk + 1) for f in (sequence.run_steps, sequence.run_gradients)]
-        return np.array(rows, dtype=np.int64)
+    def _phases_for(self, steps: int, pack: bool, finish: bool) -> Phases:
+        """Return what a call over so many steps runs."""
+        key = steps, pack, finish
+        if key not in self._phases:
+            rows = [("pack", "pack_weights", 0, 1)] if pack else []
+            for chunk in reversed(range(-(-steps // self.chunk))):
+                rows += [(*f, chunk, chunk + 1) for f in (("sequence", "run_steps"), ("gradients", "run_gradients"))]
+            rows += [("gradients", "finish_gradients", 0, 1)] if finish else []
+            self._phases[key] = Phases(self.kernel.dtype_name, rows)
+        return self._phases[key]
 
-    def run(self, params: Arrays, x: np.ndarray, dy: np.ndarray, dfinal: Arrays) -> Arrays:
+    def pack_from(self, params: Arrays) -> None:
+        """Have the next call pack these parameters."""
+        self.plan.rows("PACKS", self.kernel.packed.rows(params, True), "PACK_COUNT")
+
+    def begin(self) -> Arrays:
+        """Return the arrays that the gradients of the parameters will be written to."""
+        assert self.plan is not None
+        grads, where = self._grads.new()
+        if where is self._targets:
+            return grads
+        self._targets = where
+        row = self.kernel.hidden * self.kernel.dtype.itemsize
+        for index, name in enumerate(self._owners):
+            if name in self._padded:
+                target = self._padded[name]
+                where_to = address(target), target.strides[0]
+            else:
+                where_to = where[name], row
+            self._gradient_rows[index, layout.TARGET : layout.TARGET_ROW + 1] = where_to
+        for index, name in enumerate(self.forward.units):
+            self._totals[index, layout.TOTAL_TO] = where[name]
+        for index, name in enumerate(self._finished):
+            self._finish[index, layout.DONE_TO] = where[name]
+        return grads
+
+    def segment(
+        self, steps: int, places: tuple[int, int, int], dfinal: Arrays, last_dy: int, *, first: bool, last: bool
+    ) -> Arrays:
+        """Run ``steps`` steps back and return the gradients of the states before them.
+
+        ``places`` are the addresses of x, dy and dx at the first of the steps. ``first`` starts the gradients of the
+        parameters, ``last`` finishes them. ``last_dy`` is the address of the last output's gradient, or 0.
+        """
+        kernel, plan = self.kernel, self.plan
+        x_at, dy_at, dx_at = places
+        plan.move(self._x, x_at)
+        if not self.last_only:
+            plan.move(self._dy, dy_at)
+        plan.move(self._dx, dx_at)
+        if not self.d_x.names:
+            plan.move(self._dx_rows, dx_at)
+        d_states, where = self._starts.new()
+        for index, name in enumerate(kernel.program.states):
+            given = dfinal.get(name)
+            self._enter[index, layout.FROM] = 0 if given is None else address(given)
+            self._leave[index, layout.TO] = where[name]
+        always = self._enter_always
+        if self.last_only:
+            self._enter[always - 1, layout.FROM] = last_dy
+            always -= not last_dy
+        if steps != self._steps:
+            self._steps = steps
+            for index, name in enumerate(kernel.program.states):
+                self._enter[index, layout.TO] = self.d_states.at(name, steps & 1)[0]
+            if self.last_only:
+                self._enter[self._enter_always - 1, layout.TO] = self.d_states.at(kernel.program.output, steps & 1)[0]
+        # Sums over rows start from zero with the first segment and go on in the others.
+        plan.set("ENTER_COUNT", len(self._enter) if first else always)
+        if first and self.last_only and not last_dy:
+            raise AssertionError("the first segment has the last step")
+        plan.set("ACCUMULATE", not first)
+        plan.set("STEPS", steps)
+        kernel.launch(self._phases_for(steps, first, last), plan, self.split.threads)
+        return d_states
+
+    def run(self, x: np.ndarray, dy: np.ndarray, dfinal: Arrays) -> Arrays:
         """Run all steps backwards and return the gradients."""
-        kernel, (T, B, last_only) = self.kernel, self.forward.shape
-        H, program, tables = kernel.hidden, kernel.program, self.tables
-        for name in program.states:
-            self.d_states.view(name, T & 1, H)[...] = dfinal.get(name, 0)
-        if last_only:
-            self.d_states.view(program.output, T & 1, H)[...] += dy
-        else:
-            tables.move(Stream("dy", program.output), address(dy))
-        targets = {
-            name: np.zeros((program.shape(name, kernel.input_size, H)[0], kernel.width), kernel.dtype)
-            for name in program.params if name[0] in "WR"
-        }  # fmt: skip
-        d_x = np.empty((T, B, kernel.input_size), kernel.dtype)
-        tables.move(X, address(x))
-        tables.move(DX, address(d_x))
-        tables.table("PACKS", kernel.packed.rows(params, True), "PACK_COUNT")
-        tables.table("GRADIENTS", self._gradients(targets), "GRADIENT_COUNT")
-        self.d_units.array.fill(0)
-        kernel.launch(self._phases, tables.plan, self.threads)
-        if not self.tables.plan[tables.sequence.AFTER_COUNT]:
-            d_x.fill(0)
-        grads = {name: target if kernel.width == H else target[:, :H].copy() for name, target in targets.items()}
-        for name in self.forward.units:
-            rows = self.d_units.view(name, 0, H) if name in self.units else np.zeros((1, H), kernel.dtype)
-            grads[name] = rows.sum(axis=0)
-        grads = {name: grads[name] for name in program.params}
-        return grads | {"x": d_x} | {s: self.d_states.view(s, 0, H).copy() for s in program.states}
+        grads = self.begin()
+        inputs, inputs_at = self._inputs.new()
+        dy_at = address(dy)
+        last_dy = dy_at if self.last_only else 0
+        places = address(x), dy_at, inputs_at["x"]
+        d_states = self.segment(len(x), places, dfinal, last_dy, first=True, last=True)
+        self.refuse_not_finite(dy, dfinal)
+        if not self.plan.table[layout.AFTER_COUNT]:
+            inputs["x"].fill(0)
+        return {**grads, **inputs, **d_states}
+
+    def refuse_not_finite(self, dy: np.ndarray, dfinal: Arrays) -> None:
+        """Raise what says which of the gradients given is not finite, if the kernels found one."""
+        table = self.plan.table
+        if table[layout.NOT_FINITE]:
+            table[layout.NOT_FINITE] = 0
+            self.kernel.refuse({"dy": dy} | {f"dfinal[{name!r}]": value for name, value in dfinal.items()})

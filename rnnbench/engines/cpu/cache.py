@@ -1,8 +1,9 @@
 """The private folder of kernels: sources addressed by the hash of everything they are made from.
 
 Its content is executed, so the folder belongs to the user alone (0700). A package in it holds the shared kernels for
-one dtype, vector width, processor and version of Numba; the emitted file of a cell lies in that package. Numba's own
-cache of machine code lies beside each file, and sees no change that did not also change an address.
+one dtype, vector width, processor and version of Numba; the emitted file of a cell lies in that package. Beside them
+lies the machine code of each function that was asked for, as an object file with a checksum. A process that finds all
+of its functions there loads them without importing Numba; one that does not compiles what is missing.
 """
 
 import hashlib
@@ -12,18 +13,23 @@ import os
 import platform
 import re
 import sys
-import tempfile
-from functools import cache
+import threading
+from collections.abc import Callable
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
+from rnnbench.engines.cpu import machine_code
 from rnnbench.engines.cpu.host import host
 from rnnbench.errors import RnnbenchError
 from rnnbench.lang import Program
 from rnnbench.lang.emit import cpu_source
 
 ITEMSIZE = {"float32": 4, "float64": 8}
+
+_LOCK = threading.Lock()
+_ADDRESSES: dict[str, int] = {}  # of all functions that this process has loaded, by symbol
 
 
 def cache_folder() -> Path:
@@ -54,15 +60,6 @@ def _private(folder: Path) -> Path:
     return folder
 
 
-def _write(path: Path, text: str) -> None:
-    """Write the file unless it already holds just this text; a reader sees all of it or nothing."""
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-        file.write(text)
-    os.replace(file.name, path)
-
-
 def _setting(dtype: str) -> str:
     lanes, registers = host().lanes(ITEMSIZE[dtype]), host().registers
     return f'"""Made by rnnbench.engines.cpu.cache."""\n\nDTYPE = {dtype!r}\nLANES = {lanes}\nREGISTERS = {registers}\n'
@@ -85,32 +82,77 @@ def package_name(dtype: str) -> str:
 
 
 @cache
+def _package(dtype: str) -> Path:
+    """Return the folder of the shared kernels' package; settled once for a process."""
+    return _private(_private(cache_folder()) / package_name(dtype))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a source unless the file already holds just this text."""
+    if not path.is_file() or path.read_bytes() != text.encode():
+        machine_code.write(path, text.encode())
+
+
+@cache
 def shared_kernels(dtype: str) -> ModuleType:
-    """Return the imported package of shared kernels for a dtype."""
-    name = package_name(dtype)
-    folder = _private(_private(cache_folder()) / name)
+    """Return the imported package of shared kernels for a dtype; only compiling needs it, and it imports Numba."""
+    folder = _package(dtype)
     for file, text in _sources(dtype).items():
         _write(folder / file, text)
     found = importlib.util.spec_from_file_location(
-        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        folder.name, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
     assert found is not None
     assert found.loader is not None
     package = importlib.util.module_from_spec(found)
-    sys.modules[name] = package
+    sys.modules[folder.name] = package
     found.loader.exec_module(package)
     return package
 
 
 def cell_kernels(program: Program, dtype: str) -> ModuleType:
-    """Return the imported module of a program's emitted tiles."""
-    package = shared_kernels(dtype)
+    """Return the imported module of a program's emitted tiles; only compiling needs it, and it imports Numba."""
+    package = shared_kernels(dtype).__name__
+    module, text = _emitted(program)
+    if f"{package}.{module}" not in sys.modules:
+        _write(_package(dtype) / f"{module}.py", text)
+        importlib.invalidate_caches()
+    return importlib.import_module(f"{package}.{module}")
+
+
+@lru_cache(maxsize=256)
+def _emitted(program: Program) -> tuple[str, str]:
+    """Return the name of a program's module, which ends with the hash of its source, and the source."""
     text = cpu_source(program)
     stem = re.sub(r"\W", "_", program.name)
-    module = f"cell_{stem}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    full = f"{package.__name__}.{module}"
-    if full not in sys.modules:
-        assert package.__file__ is not None
-        _write(Path(package.__file__).parent / f"{module}.py", text)
-        importlib.invalidate_caches()
-    return importlib.import_module(full)
+    return f"cell_{stem}_{hashlib.sha256(text.encode()).hexdigest()[:16]}", text
+
+
+def shared_address(dtype: str, module: str, function: str) -> int:
+    """Return the machine address of a shared kernel, such as "run_steps" of "sequence".
+
+    Its machine code comes from the cache, or is compiled into it. The address is valid until the process ends.
+    """
+    return _address(
+        dtype, module, function, lambda: importlib.import_module(f"{shared_kernels(dtype).__name__}.{module}")
+    )
+
+
+def cell_address(program: Program, dtype: str, function: str) -> int:
+    """Return the machine address of a tile of a program, such as "training_0"; as ``shared_address``."""
+    return _address(dtype, _emitted(program)[0], function, lambda: cell_kernels(program, dtype))
+
+
+def _address(dtype: str, module: str, function: str, imported: Callable[[], ModuleType]) -> int:
+    """Return where a function lies in this process; ``imported`` gives its module where it must be compiled."""
+    folder = _package(dtype)
+    symbol = f"{folder.name}.{module}.{function}"
+    with _LOCK:
+        if symbol not in _ADDRESSES:
+            path = folder / f"{module}.{function}.o"
+            code = machine_code.read(path, symbol)
+            if code is None:
+                code = getattr(imported(), function).object_code(symbol)
+                machine_code.save(path, symbol, code)
+            _ADDRESSES[symbol] = machine_code.load(symbol, code)
+        return _ADDRESSES[symbol]

@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnbench.engines import Arrays
-from rnnbench.engines.cpu.plan import SLOT_BYTES, Block, Entry, Tables, address, carries, operand_stream, power_of_two
+from rnnbench.engines.cpu.kernels import layout
+from rnnbench.engines.cpu.memory import Block, Entry, Results, address, power_of_two
+from rnnbench.engines.cpu.plan import Phases, Plan, Product, carries, operand_stream
+from rnnbench.engines.cpu.threads import barriers
+from rnnbench.lang.ops import Node
 from rnnbench.lang.tiles import Stream, affine_of, forward_tiles
 
 if TYPE_CHECKING:
     from rnnbench.engines.cpu.run import CpuKernel
+
+SLOT_BYTES = 1 << 17  # pre-activations of a forward chunk and thread that stay in the second-level cache
+X = Stream("x", "x")
 
 
 class Forward:
@@ -20,10 +27,10 @@ class Forward:
 
     def __init__(self, kernel: CpuKernel, T: int, B: int, last_only: bool, *, training: bool) -> None:
         self.kernel, self.shape, self.training = kernel, (T, B, last_only), training
-        self.threads = kernel.threads_for(T, B)
+        self.split = kernel.split(T, B)
         dtype, width, program = kernel.dtype, kernel.width, kernel.program
         self.tiles = forward_tiles(program, training)
-        step_bytes = max(1, len(kernel.slots) * width * dtype.itemsize * -(-B // self.threads))
+        step_bytes = max(1, len(kernel.slots) * width * dtype.itemsize * -(-B // self.split.threads))
         self.chunk = power_of_two(SLOT_BYTES / step_bytes, T)
         # Training keeps the states of all steps, inference those before and after one step.
         self.states = Block(program.states, T + 1 if training else 2, B, width, dtype, -1 if training else 1)
@@ -36,6 +43,10 @@ class Forward:
         self.fixed = Block([*self.units, *kernel.slots.values()], 1, 1, width, dtype, 0, zero=True)
         self.blocks = (self.states, self.slots, self.saved, self.carried, self.operands, self.fixed)
         self.nbytes = sum(block.nbytes for block in self.blocks)
+        H = kernel.hidden
+        self._outputs = Results(dtype, {"y": (B, H) if last_only else (T, B, H)})
+        self._finals = Results(dtype, dict.fromkeys(program.states, (B, H)))
+        self._known_phases: dict[tuple[int, bool], Phases] = {}
 
     def entries(self) -> dict[Stream, Entry]:
         """Return the streams that the forward's memory holds."""
@@ -49,76 +60,116 @@ class Forward:
         entries |= {Stream("unit", n): self.fixed.fixed(n) for n in self.units}
         entries |= {Stream("bias", n): self.fixed.fixed(n) for n in self.slots.names}
         _, B, last_only = self.shape
-        entries[Stream("x", "x")] = (0, B * self.kernel.input_size * size, -1, 0, self.kernel.input_size * size)
+        entries[X] = (0, B * self.kernel.input_size * size, -1, 0, self.kernel.input_size * size)
         # With only the last output wanted, every step writes the same rows.
         entries[Stream("y", program.output)] = (0, B * H * size, 0 if last_only else -1, 0, H * size)
         return entries
 
     @cached_property
-    def tables(self) -> Tables:
+    def plan(self) -> Plan:
         """The plan; made on first use."""
         kernel, (T, B, _) = self.kernel, self.shape
-        sequence, product = kernel.module("sequence"), kernel.module("product")
-        tables = Tables(
-            sequence,
+        plan = Plan(
+            kernel.dtype_name,
             STEPS=T, CHUNK=self.chunk, PART=self.chunk, BATCH=B, UNITS=kernel.hidden, WIDTH=kernel.width,
-            NARROW=product.product_narrow.address, WIDE=product.product_wide.address,
+            MEMBERS=self.split.members,
         )  # fmt: skip
-        entries = self.entries()
-        for stream, entry in entries.items():
-            tables.stream(stream, entry)
-        before, products = [], {}
+        plan.add_streams(self.entries())
+        groups = barriers(self.split.threads)
+        plan.keep(groups)
+        plan.set("BARRIERS", address(groups))
+        before: list[Product] = []
         for node, slot in kernel.slots.items():
-            affine, start = affine_of(node), Stream("bias", slot)
-            result = Stream("slot", slot)
-            if affine.input is not None:
-                panels = address(kernel.packed.array(f"W.{affine.input}", False))
-                streams = (tables.stream(Stream("x", "x")), tables.stream(start), tables.stream(result))
-                before.append((panels, kernel.input_size, kernel.width, *streams))
-                start = result
-            rows = products.setdefault(node, [])
-            for matrix, operand in zip(affine.matrices, node.args, strict=True):
-                panels = address(kernel.packed.array(f"R.{matrix}", False))
-                left = operand_stream(operand, kernel.operands)
-                rows.append((panels, kernel.hidden, kernel.width, left, start, result))
-                start = result
-        tables.table("BEFORE", before, "BEFORE_COUNT")
-        tables.stages(self.tiles, kernel.cell, entries, products)
-        tables.frames(self.tiles, self.threads)
-        tables.finish()
-        return tables
+            name = affine_of(node).input
+            if name is not None:
+                panels, depth = kernel.packed.address((f"W.{name}",), False)
+                before.append((panels, depth, kernel.width, X, Stream("bias", slot), Stream("slot", slot)))
+        plan.rows("BEFORE", plan.numbered(before), "BEFORE_COUNT")
+        plan.rows("CHECKS", [(plan.stream(X), kernel.input_size)], "CHECK_COUNT")
+        plan.stages(self.tiles, kernel.tile_address, self._products)
+        plan.frames(self.tiles, self.split.threads)
+        program = kernel.program
+        last, row = T & self.states.mask, kernel.hidden * kernel.dtype.itemsize
+        self._enter = plan.rows(
+            "ENTER", [(0, row, *self.states.at(s, 0), kernel.hidden, 0) for s in program.states], "ENTER_COUNT"
+        )
+        self._leave = plan.rows(
+            "LEAVE", [(*self.states.at(s, last), 0, row, kernel.hidden, 0) for s in program.states], "LEAVE_COUNT"
+        )
+        plan.finish()
+        self._x, self._y = plan.stream(X), plan.stream(Stream("y", program.output))
+        self._steps = T
+        return plan
 
-    @cached_property
-    def _phases(self) -> tuple[np.ndarray, np.ndarray]:
-        """What to run with fresh weights, and with packed ones: (function, first chunk, end chunk)."""
-        sequence = self.kernel.module("sequence")
-        chunks = -(-self.shape[0] // self.chunk)
-        phases = np.array([[sequence.pack_weights.address, 0, 1], [sequence.run_steps.address, 0, chunks]])
-        return phases, phases[1:].copy()
+    def _products(self, node: Node) -> list[Product]:
+        """Return the products that finish a pre-activation."""
+        kernel, affine, slot = self.kernel, affine_of(node), self.kernel.slots[node]
+        result = Stream("slot", slot)
+        start = Stream("bias", slot) if affine.input is None else result
+        rows: list[Product] = []
+        for matrix, operand in zip(affine.matrices, node.args, strict=True):
+            panels, depth = kernel.packed.address((f"R.{matrix}",), False)
+            rows.append((panels, depth, kernel.width, operand_stream(operand, kernel.operands), start, result))
+            start = result
+        return rows
 
-    def load(self, params: Arrays) -> None:
-        """Take over biases and per-unit parameters."""
-        H = self.kernel.hidden
-        for name in self.units:
-            self.fixed.view(name, 0, H)[0] = params[name]
-        for node, slot in self.kernel.slots.items():
-            total = self.fixed.view(slot, 0, H)[0]
-            total[:] = 0
-            for bias in affine_of(node).biases:
-                total += params[bias]
+    def pack_from(self, params: Arrays) -> None:
+        """Have the next call pack these parameters."""
+        kernel, plan = self.kernel, self.plan
+        plan.rows("PACKS", kernel.packed.rows(params, False), "PACK_COUNT")
+        sums = [(self.fixed.at(name, 0)[0], address(params[name]), 1) for name in self.units]
+        for node, slot in kernel.slots.items():
+            target = self.fixed.at(slot, 0)[0]
+            sums += [(target, address(params[b]), n == 0) for n, b in enumerate(affine_of(node).biases)]
+        plan.rows("UNIT_SUMS", sums, "UNIT_SUM_COUNT")
 
-    def run(self, x: np.ndarray, state: Arrays, weights: Arrays | None) -> tuple[np.ndarray, Arrays]:
-        """Run all steps, after packing the weights unless they are packed already (None)."""
-        kernel, (T, B, last_only) = self.kernel, self.shape
-        H, tables = kernel.hidden, self.tables
-        y = np.empty((B, H) if last_only else (T, B, H), kernel.dtype)
-        tables.move(Stream("x", "x"), address(x))
-        tables.move(Stream("y", kernel.program.output), address(y))
-        for name in kernel.program.states:
-            self.states.view(name, 0, H)[...] = state.get(name, 0)
-        fresh, packed = self._phases
-        if weights is not None:
-            tables.table("PACKS", kernel.packed.rows(weights, False), "PACK_COUNT")
-        kernel.launch(packed if weights is None else fresh, tables.plan, self.threads)
-        last = T & self.states.mask
-        return y, {name: self.states.view(name, last, H).copy() for name in kernel.program.states}
+    def take_vectors(self, other: Forward) -> None:
+        """Copy the vectors over units that another plan of the same frozen weights has formed."""
+        assert self.plan is not None
+        self.fixed.array[...] = other.fixed.array
+
+    def pack_now(self) -> None:
+        """Pack without running a step."""
+        pack = Phases(self.kernel.dtype_name, [("pack", "pack_weights", 0, 1)])
+        self.kernel.launch(pack, self.plan, 1)
+
+    def segment(
+        self, steps: int, places: tuple[int, int], begins: dict[str, int], ends: dict[str, int], *, pack: bool
+    ) -> None:
+        """Run ``steps`` steps, T at most, after packing the weights if ``pack``.
+
+        ``places`` are the addresses of x and y; ``begins`` and ``ends`` those of the states before (absent: zero) and
+        after, rows of H values.
+        """
+        kernel, plan = self.kernel, self.plan
+        plan.move(self._x, places[0])
+        plan.move(self._y, places[1])
+        for index, name in enumerate(kernel.program.states):
+            start = begins.get(name, 0)
+            self._enter[index, 0] = start
+            self._leave[index, layout.TO] = ends[name]
+            if steps != self._steps:
+                self._leave[index, layout.FROM] = self.states.at(name, steps & self.states.mask)[0]
+        if steps != self._steps:
+            plan.set("STEPS", steps)
+            self._steps = steps
+        kernel.launch(self._phases(steps, pack), plan, self.split.threads)
+
+    def _phases(self, steps: int, pack: bool) -> Phases:
+        """Return what a call over so many steps runs."""
+        if (steps, pack) not in self._known_phases:
+            rows = [("pack", "pack_weights", 0, 1)] if pack else []
+            rows.append(("sequence", "run_steps", 0, -(-steps // self.chunk)))
+            self._known_phases[steps, pack] = Phases(self.kernel.dtype_name, rows)
+        return self._known_phases[steps, pack]
+
+    def run(self, x: np.ndarray, state: Arrays, pack: bool) -> tuple[np.ndarray, Arrays]:
+        """Run all steps, after packing the weights if ``pack``; raises what says that a value is not finite."""
+        kernel, plan = self.kernel, self.plan
+        (outputs, outputs_at), (final, ends) = self._outputs.new(), self._finals.new()
+        begins = {name: address(array) for name, array in state.items()}
+        self.segment(self.shape[0], (address(x), outputs_at["y"]), begins, ends, pack=pack)
+        if plan.table[layout.NOT_FINITE]:
+            plan.table[layout.NOT_FINITE] = 0
+            kernel.refuse({"x": x} | {f"state[{name!r}]": value for name, value in state.items()})
+        return outputs["y"], final

@@ -4,22 +4,33 @@ import os
 import platform
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
+from rnnbench.engines.cpu.kernels import layout
 from rnnbench.errors import RnnbenchError
+
+# Second-level cache of a core where the system does not tell: the smallest that is common.
+USUAL_LEVEL_2 = 512 << 10
 
 
 @dataclass(frozen=True)
 class Host:
-    """``name`` of the processor as LLVM knows it, its ``features``, bytes of a vector, and number of registers."""
+    """``name`` and ``features`` of the processor as LLVM knows them, ``vector_bytes`` of a vector and the number of
+    vector ``registers``, and the bytes of a core's second-level cache, ``level_2``."""
 
     name: str
     features: str
     vector_bytes: int
     registers: int
+    level_2: int
 
     def lanes(self, itemsize: int) -> int:
         """Return how many values of ``itemsize`` bytes a vector holds."""
         return self.vector_bytes // itemsize
+
+    def panel(self, itemsize: int) -> int:
+        """Return how many columns a panel of packed weights has."""
+        return layout.VECTORS[self.registers] * self.lanes(itemsize)
 
 
 @cache
@@ -36,4 +47,13 @@ def host() -> Host:
         raise RnnbenchError(f"RNNBENCH_VECTOR_BITS must be 128, 256 or 512 and at most {widest * 8} here, got {bits!r}")
     # Narrower vectors than the host's come with the registers of the machines that have no wider ones.
     registers = 32 if arm or int(bits) == 512 else 16
-    return Host(llvm.get_host_cpu_name(), features.flatten(), int(bits) // 8, registers)
+    return Host(llvm.get_host_cpu_name(), features.flatten(), int(bits) // 8, registers, _level_2_bytes())
+
+
+def _level_2_bytes() -> int:
+    """Return the size of a core's second-level cache as Linux tells it, else the usual one."""
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        if (index / "level").read_text().strip() == "2":
+            size = (index / "size").read_text().strip()
+            return int(size.rstrip("KM")) << (20 if size.endswith("M") else 10)
+    return USUAL_LEVEL_2

@@ -1,49 +1,22 @@
-"""Lay out the memory of a call and write the plan that the time loops interpret (see kernels/sequence.py)."""
+"""Write the plan that the kernels interpret: tables of integers that say where every array lies and what to do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cached_property
-from types import ModuleType
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from rnnbench.engines.cpu.cache import shared_address
+from rnnbench.engines.cpu.kernels import layout
+from rnnbench.engines.cpu.memory import LINE, Entry, address, aligned, padded
 from rnnbench.lang import Program
 from rnnbench.lang.ops import Node
-from rnnbench.lang.tiles import Stream, Tile
+from rnnbench.lang.tiles import Stream, Tile, is_direct
 
-LINE = 64  # bytes of a cache line
-# Rows (steps x batch) of a backward chunk. Threads wait for one another twice a chunk, which on shared cores costs
-# milliseconds when one of them is not running; a larger chunk holds more gradients of pre-activations at a time.
-CHUNK_ROWS = 4096
-# Rows of one thread whose input gradients are formed together, while those of their pre-activations are in cache.
-PART_ROWS = 256
-SLOT_BYTES = 1 << 18  # pre-activations of a forward chunk and thread that stay in the second-level cache
-
-
-def address(array: np.ndarray) -> int:
-    """Return where an array's data begins."""
-    return array.__array_interface__["data"][0]
-
-
-def aligned(shape: Sequence[int], dtype: np.dtype, zero: bool = False) -> np.ndarray:
-    """Return an array of rows that begin at a cache line; values are arbitrary unless ``zero``."""
-    count = int(np.prod(shape)) * dtype.itemsize
-    raw = (np.zeros if zero else np.empty)(count + LINE, dtype=np.uint8)
-    start = -address(raw) % LINE
-    return raw[start : start + count].view(dtype).reshape(shape)
-
-
-def power_of_two(limit: float, most: int) -> int:
-    """Return the largest power of two up to ``limit`` that is not above the next one from ``most``; at least 1."""
-    size = 1
-    while size * 2 <= limit and size < most:
-        size *= 2
-    return size
-
-
-# A stream: address at step 0 and row 0, bytes a step, mask of the step, number added to the step, bytes a row.
-Entry = tuple[int, int, int, int, int]
+# Weights that are multiplied as one, one below another: R.i and R.f for a sum of two products, say.
+Matrices = tuple[str, ...]
+# A product before its streams have numbers: packed B, depth, columns, then the streams of A, C0 and C.
+Product = tuple[int, int, int, Stream, Stream, Stream]
 
 
 def carries(tiles: Iterable[Tile]) -> list[str]:
@@ -51,157 +24,161 @@ def carries(tiles: Iterable[Tile]) -> list[str]:
     return [s.name for t in tiles for s, _ in t.stores if s.kind == "carry"]
 
 
-class Block:
-    """Vectors of one kind, side by side in rows: [slots, B, names x width], each row padded by a cache line.
-
-    The padding keeps consecutive rows out of the same set of the first-level cache when their size is a power of two.
-    """
-
-    def __init__(
-        self, names: Iterable[str], slots: int, batch: int, width: int, dtype: np.dtype, mask: int, zero: bool = False
-    ) -> None:
-        self.names, self.width, self.mask = list(names), width, mask
-        row = len(self.names) * width + (LINE // dtype.itemsize if self.names else 0)
-        self.shape, self.dtype, self.zero = (slots, batch, row), dtype, zero
-        self.nbytes = slots * batch * row * dtype.itemsize
-
-    @cached_property
-    def array(self) -> np.ndarray:
-        """The memory, reserved on first use."""
-        return aligned(self.shape, self.dtype, self.zero)
-
-    def fixed(self, name: str) -> Entry:
-        """Return the stream of one of the vectors that is the same for every step and row."""
-        return (self.entry(name)[0], 0, 0, 0, 0)
-
-    def entry(self, name: str, offset: int = 0) -> Entry:
-        """Return the stream of one of the vectors, ``offset`` steps ahead."""
-        steps, rows, _ = self.array.strides
-        start = address(self.array) + self.names.index(name) * self.width * self.array.itemsize
-        return (start, steps, self.mask, offset, rows)
-
-    def view(self, name: str, slot: int, units: int) -> np.ndarray:
-        """Return one vector of all rows at a slot, [B, units]."""
-        start = self.names.index(name) * self.width
-        return self.array[slot, :, start : start + units]
+def operand_stream(operand: Node, names: dict[Node, str]) -> Stream:
+    """Return the stream that a recurrent product reads; ``names`` are those of operands other than states."""
+    return Stream("operand", names[operand]) if operand in names else Stream("state", str(operand.value))
 
 
-class Tables:
+class Plan:
     """The tables of one plan, kept alive together with the arrays that they point to."""
 
-    def __init__(self, sequence: ModuleType, **entries: int) -> None:
-        self.sequence = sequence
-        self.plan = np.zeros(sequence.PLAN_SIZE, dtype=np.int64)
-        self.kept: list[np.ndarray] = []
+    def __init__(self, dtype: str, **entries: int) -> None:
+        self.dtype = dtype
+        self.table = np.zeros(layout.PLAN_SIZE, dtype=np.int64)
+        self.address = address(self.table)
+        self._kept: list[np.ndarray] = []
         self._streams: list[Entry] = []
-        self._index: dict[object, int] = {}
+        self._index: dict[Stream, int] = {}
         for name, value in entries.items():
             self.set(name, value)
+        self.set("PRODUCT", shared_address(dtype, "product", "product"))
 
     def set(self, name: str, value: int) -> None:
-        """Set an entry of the plan by its name in kernels/sequence.py."""
-        self.plan[getattr(self.sequence, name)] = value
+        """Set an entry of the plan by its name in kernels/layout.py."""
+        self.table[getattr(layout, name)] = value
 
-    def table(self, name: str, rows: Sequence[Sequence[int]], count: str | None = None) -> np.ndarray:
+    def rows(self, name: str, rows: Sequence[Sequence[int]], count: str | None = None) -> np.ndarray:
         """Store a table and its address in entry ``name``, and its length in entry ``count``."""
-        array = np.array(rows, dtype=np.int64).reshape(len(rows), -1 if rows else 0)
-        self.kept.append(array)
+        array = np.array(rows or [[0]], dtype=np.int64)
+        self._kept.append(array)
         self.set(name, address(array))
         if count is not None:
             self.set(count, len(rows))
         return array
 
-    def stream(self, key: object, entry: Entry | None = None) -> int:
-        """Return the index of a stream, adding it under ``key`` the first time."""
-        if key not in self._index:
-            assert entry is not None, key
-            self._index[key] = len(self._streams)
-            self._streams.append(entry)
+    def keep(self, *arrays: np.ndarray) -> None:
+        """Keep arrays alive as long as the plan."""
+        self._kept += arrays
+
+    def add_streams(self, entries: dict[Stream, Entry]) -> None:
+        """Give numbers to streams."""
+        for stream, entry in entries.items():
+            if stream not in self._index:
+                self._index[stream] = len(self._streams)
+                self._streams.append(entry)
+
+    def stream(self, key: Stream) -> int:
+        """Return the number of a stream."""
         return self._index[key]
 
-    def finish(self) -> None:
-        """Write the table of all streams; their entries can be changed afterwards through ``move``."""
-        self.streams = self.table("STREAMS", self._streams)
+    def entry(self, key: Stream) -> Entry:
+        """Return where a stream lies."""
+        return self._streams[self._index[key]]
 
-    def move(self, key: object, base: int) -> None:
-        """Let a stream begin at another address."""
-        self.streams[self._index[key], self.sequence.BASE] = base
+    def numbered(self, products: Iterable[Product]) -> list[tuple[int, ...]]:
+        """Return products with their streams' numbers."""
+        return [(*p[:3], *(self.stream(s) for s in p[3:])) for p in products]  # type: ignore[arg-type]
 
     def stages(
-        self, tiles: Sequence[Tile], module: ModuleType, entries: dict[Stream, Entry],
-        products: dict[Node, list[tuple[int, int, int, Stream, Stream, Stream]]],
-    ) -> None:  # fmt: skip
-        """Write the stages: ``products`` gives for every product node its rows (packed, depth, columns, A, C0, C)."""
+        self, tiles: Sequence[Tile], tile_address: Callable[[str], int], products: Callable[[Node], Iterable[Product]]
+    ) -> None:
+        """Write the stages: ``products`` gives the products that finish a node."""
         product_rows, stream_rows, rows = [], [], []
         for tile in tiles:
-            wanted = [p for node in tile.products for p in products[node]]
-            resolved = [(*p[:3], *(self.stream(k) for k in p[3:])) for p in wanted]
-            streams = [self.stream(s, entries[s]) for s in tile.streams]
-            code = getattr(module, tile.name).address
-            rows.append([code, len(product_rows), len(resolved), len(stream_rows), len(streams)])
-            product_rows += resolved
+            wanted = self.numbered(p for node in tile.products for p in products(node))
+            direct = is_direct(tile)
+            streams = [] if direct else [self.stream(s) for s in tile.streams]
+            rows.append(
+                [
+                    0 if direct else tile_address(tile.name),
+                    len(product_rows),
+                    len(wanted),
+                    len(stream_rows),
+                    len(streams),
+                ]
+            )
+            product_rows += wanted
             stream_rows += streams
-        product_table = np.array(product_rows or [[0] * 6], dtype=np.int64)
+        product_table = np.array(product_rows or [[0] * layout.PRODUCT_SIZE], dtype=np.int64)
         stream_table = np.array(stream_rows or [0], dtype=np.int64)
-        self.kept += [product_table, stream_table]
+        self.keep(product_table, stream_table)
         for row in rows:
             row[1] = address(product_table) + row[1] * product_table.strides[0]
             row[3] = address(stream_table) + row[3] * 8
-        self.table("STAGES", rows, "STAGE_COUNT")
+        self.rows("STAGES", rows, "STAGE_COUNT")
 
     def frames(self, tiles: Sequence[Tile], threads: int) -> None:
-        """Reserve each thread's table of stream addresses."""
-        size = max((2 * len(t.streams) for t in tiles), default=0)
-        frames = aligned((threads, size + LINE // 8), np.dtype(np.int64))
-        self.kept.append(frames)
+        """Reserve each thread's tables of operands and of stream addresses."""
+        size = layout.OPERANDS_SIZE + max((2 * len(t.streams) for t in tiles), default=0)
+        frames = aligned((threads, padded(size, 8) + LINE // 8), np.dtype(np.int64))
+        self.keep(frames)
         self.set("FRAMES", address(frames))
         self.set("FRAME_BYTES", frames.strides[0])
+
+    def finish(self) -> None:
+        """Store the streams; from here on only their addresses change, through ``move``."""
+        self._bases = self.rows("STREAMS", self._streams)[:, layout.BASE]
+
+    def move(self, stream: int, where: int) -> None:
+        """Set the address of step 0 and row 0 of a stream, given by its number."""
+        self._bases[stream] = where
+
+
+class Phases:
+    """A table of what a call runs, one after the other: (function of the kernels, first chunk, end of chunks)."""
+
+    def __init__(self, dtype: str, rows: Sequence[tuple[str, str, int, int]]) -> None:
+        found = [(shared_address(dtype, module, name), first, end) for module, name, first, end in rows]
+        self._table = np.array(found, dtype=np.int64)
+        self.address, self.count = address(self._table), len(rows)
 
 
 class Packed:
     """A program's weights in panels: W and R for the forward, and their transposes for the backward."""
 
     def __init__(self, program: Program, input_size: int, hidden: int, dtype: np.dtype, lanes: int) -> None:
-        self.dtype, self.lanes = dtype, lanes
-        self.width = padded(hidden, lanes)
-        self.sizes: dict[tuple[str, bool], tuple[int, int]] = {}  # (name, transposed) -> inner size, columns
-        for name in program.params:
+        self._program, self._sizes, self._dtype, self._lanes = program, (input_size, hidden), dtype, lanes
+        self._arrays: dict[tuple[Matrices, bool], np.ndarray] = {}
+
+    def _shape(self, names: Matrices, transposed: bool) -> tuple[int, int, int]:
+        """Return the inner size of one matrix, of all of them, and the columns.
+
+        A single matrix keeps its inner size. Of several, each is padded to whole vectors, as their operands lie.
+        """
+        rows, columns = self._program.shape(names[0], *self._sizes)
+        inner, outer = (columns, rows) if transposed else (rows, columns)
+        each = inner if len(names) == 1 else padded(inner, self._lanes)
+        return inner, each * len(names), padded(outer, self._lanes)
+
+    def address(self, names: Matrices, transposed: bool) -> tuple[int, int]:
+        """Return the address of packed panels, to be filled by ``pack_weights``, and their inner size."""
+        _, depth, columns = self._shape(names, transposed)
+        key = names, transposed
+        if key not in self._arrays:
+            self._arrays[key] = aligned((depth * columns,), self._dtype)
+        return address(self._arrays[key]), depth
+
+    def all_bytes(self, training: bool) -> int:
+        """Return the bytes of all weights in panels, with the transposed ones in training."""
+        total = 0
+        for name in self._program.params:
             if name[0] in "WR":
-                rows, columns = program.shape(name, input_size, hidden)
-                self.sizes[name, False] = (rows, columns)
-                self.sizes[name, True] = (columns, rows)
-        self.arrays: dict[tuple[str, bool], np.ndarray] = {}
-
-    def array(self, name: str, transposed: bool) -> np.ndarray:
-        """Return the packed panels of a matrix, to be filled by ``pack_weights``."""
-        key = (name, transposed)
-        if key not in self.arrays:
-            self.arrays[key] = aligned((self.elements(key),), self.dtype)
-        return self.arrays[key]
-
-    def elements(self, key: tuple[str, bool]) -> int:
-        """Return the number of values of a packed matrix, padding included."""
-        inner, outer = self.sizes[key]
-        return inner * padded(outer, self.lanes)
-
-    def nbytes(self, training: bool) -> int:
-        """Return the bytes of all packed matrices, with the transposed ones in training."""
-        return sum(self.elements(key) for key in self.sizes if training or not key[1]) * self.dtype.itemsize
+                rows, columns = self._program.shape(name, *self._sizes)
+                total += rows * padded(columns, self._lanes)
+                total += padded(columns, self._lanes) * padded(rows, self._lanes) if training else 0
+        return total * self._dtype.itemsize
 
     def rows(self, params: dict[str, np.ndarray], transposed: bool) -> list[tuple[int, ...]]:
-        """Return the table entries that pack all matrices."""
-        return [
-            (address(params[name]), params[name].strides[0], *self.sizes[name, flip], flip,
-             address(self.array(name, flip)))
-            for name, flip in self.sizes if flip == transposed
-        ]  # fmt: skip
-
-
-def padded(size: int, lanes: int) -> int:
-    """Return ``size`` rounded up to whole vectors."""
-    return -(-size // lanes) * lanes
-
-
-def operand_stream(operand: Node, names: dict[Node, str]) -> Stream:
-    """Return the stream that a recurrent product reads; ``names`` are those of operands other than states."""
-    return Stream("operand", names[operand]) if operand in names else Stream("state", str(operand.value))
+        """Return the table entries that pack what has been asked for so far."""
+        found = []
+        for (names, flip), array in self._arrays.items():
+            if flip != transposed:
+                continue
+            inner, depth, _ = self._shape(names, flip)
+            each = depth // len(names)
+            for index, name in enumerate(names):
+                source = params[name]
+                outer = source.shape[0] if flip else source.shape[1]
+                span = (depth, index * each, (index + 1) * each)
+                found.append((address(source), source.strides[0], inner, outer, flip, address(array), *span))
+        return found

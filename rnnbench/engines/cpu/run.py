@@ -2,61 +2,74 @@
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType
+from operator import is_
 
 import numpy as np
 
-from rnnbench.engines import Arrays
-from rnnbench.engines.cpu import cache
+from rnnbench.engines import Arrays, require_finite
 from rnnbench.engines.cpu.backward import Backward
+from rnnbench.engines.cpu.cache import cell_address
+from rnnbench.engines.cpu.checkpoint import Checkpointed
 from rnnbench.engines.cpu.forward import Forward
 from rnnbench.engines.cpu.host import host
-from rnnbench.engines.cpu.plan import Packed, address, padded
+from rnnbench.engines.cpu.memory import padded
+from rnnbench.engines.cpu.plan import Packed, Phases, Plan
+from rnnbench.engines.cpu.split import Split, choose
 from rnnbench.engines.cpu.threads import launch
 from rnnbench.errors import RnnbenchError
 from rnnbench.lang import Program
 from rnnbench.lang.tiles import operand_names, saved_names, slot_names, transposed_names
 
-# Floating-point operations below which a call runs in the caller's thread: about the cost of waking the others.
-SERIAL_FLOPS = 2_000_000
-
 
 class CpuKernel:
-    """One program, dtype, input size I and hidden size H, with the workspace of its latest shape."""
+    """One program, dtype, input size I and hidden size H, with the workspace of its latest shape.
 
-    def __init__(self, program: Program, dtype: str, input_size: int, hidden: int, threads: int) -> None:
+    With ``checkpoint`` k, training keeps the states of every k-th step and computes what lies between again.
+    """
+
+    def __init__(
+        self, program: Program, dtype: str, input_size: int, hidden: int, threads: int, checkpoint: int | None = None
+    ) -> None:
         self.program, self.dtype, self.input_size, self.hidden = program, np.dtype(dtype), input_size, hidden
-        self.threads = threads
-        self.lanes = host().lanes(self.dtype.itemsize)
+        self.dtype_name, self.threads, self.checkpoint = dtype, threads, checkpoint
+        self.lanes, self.panel = host().lanes(self.dtype.itemsize), host().panel(self.dtype.itemsize)
         self.width = padded(hidden, self.lanes)
         self.slots, self.saved = slot_names(program), saved_names(program)
         self.operands, self.transposed = operand_names(program), transposed_names(program)
         self.packed = Packed(program, input_size, hidden, self.dtype, self.lanes)
         self._forward: dict[bool, Forward] = {}  # by training: the plan of the latest shape
         self._backward: Backward | None = None
-        self._frozen: Arrays | None = None  # biases and per-unit parameters while the weights stay packed
+        self._checkpointed: Checkpointed | None = None
+        self._frozen = False
+        self._known: tuple[np.ndarray, ...] = ()  # the parameters of the latest call, checked
+        self._packing: dict[Forward | Backward, tuple[np.ndarray, ...]] = {}  # what a plan packs
 
-    def module(self, name: str) -> ModuleType:
-        """Return one of the shared kernels' modules for this dtype."""
-        return importlib.import_module(f"{cache.shared_kernels(self.dtype.name).__name__}.{name}")
+    def tile_address(self, name: str) -> int:
+        """Return where the machine code of one of the cell's tiles is."""
+        return cell_address(self.program, self.dtype_name, name)
 
-    @property
-    def cell(self) -> ModuleType:
-        """The module of the cell's emitted tiles."""
-        return cache.cell_kernels(self.program, self.dtype.name)
+    def split(self, T: int, B: int) -> Split:
+        """Return how a call is shared among threads."""
+        sizes = (T, B, self.input_size, self.hidden)
+        return choose(self.program, sizes, self.dtype.itemsize, host(), self.threads)
 
-    def threads_for(self, T: int, B: int) -> int:
-        """Return the number of threads for a call: they split the batch, and small calls do not pay for waking them."""
-        flops = T * B * self.program.flops_per_step(self.input_size, self.hidden, pointwise=True)
-        return 1 if flops < SERIAL_FLOPS else min(self.threads, B)
-
-    def launch(self, phases: np.ndarray, plan: np.ndarray, threads: int) -> None:
+    def launch(self, phases: Phases, plan: Plan, threads: int) -> None:
         """Run the phases of a plan on so many threads."""
-        launch(self.module("launch"), phases, address(plan), threads)
+        launch(self.dtype_name, phases.address, phases.count, plan.address, threads)
 
-    def checked(self, params: Arrays) -> Arrays:
-        """Return the parameters after checking that each is still an array the kernels can read."""
+    def refuse(self, named: Arrays) -> None:
+        """Raise what says which of the arrays is not finite."""
+        for name, array in named.items():
+            require_finite(name, array)
+        raise AssertionError(f"none of {', '.join(named)} holds a value that is not finite")
+
+    def checked(self, params: Arrays) -> tuple[np.ndarray, ...]:
+        """Return the parameters, in the program's order, after checking that each is an array the kernels can read.
+
+        The very same arrays as in the last call are not looked at again.
+        """
+        if len(params) == len(self._known) and all(map(is_, params.values(), self._known)):
+            return self._known
         for name in self.program.params:
             shape = self.program.shape(name, self.input_size, self.hidden)
             value = params.get(name)
@@ -67,45 +80,83 @@ class CpuKernel:
                 or not value.flags.c_contiguous
             ):
                 raise RnnbenchError(f"params[{name!r}] must be a C-contiguous {self.dtype.name} array {list(shape)}")
-        return params
+        self._known = tuple(params.values())
+        return self._known
+
+    def pack(self, plan: Forward | Backward, params: Arrays) -> None:
+        """Have the next call of a plan pack these parameters."""
+        known = self.checked(params)
+        if self._packing.get(plan) is not known:
+            plan.pack_from(params)
+            self._packing[plan] = known
+
+    def _training(self, T: int, B: int, last_only: bool) -> Checkpointed | None:
+        """Return what runs a training call in segments, if the layer was told to and there are several."""
+        if self.checkpoint is None or T <= self.checkpoint:
+            return None
+        wanted = (self.checkpoint, B, last_only)
+        if self._checkpointed is None or self._checkpointed.shape != wanted:
+            self._forget()
+            self._checkpointed = Checkpointed(self, *wanted)
+        return self._checkpointed
+
+    def _forget(self) -> None:
+        """Let go of the memory of training calls of another shape."""
+        for plan in (self._forward.pop(True, None), self._backward):
+            self._packing.pop(plan, None)  # type: ignore[arg-type]
+        self._backward = self._checkpointed = None
 
     def forward(
         self, params: Arrays, x: np.ndarray, state: Arrays, training: bool, last_only: bool
     ) -> tuple[np.ndarray, Arrays]:
         """Run all steps (see ``rnnbench.engines.Kernel``)."""
         T, B, _ = x.shape
-        shape = (T, B, last_only)
+        if training:
+            segments = self._training(T, B, last_only)
+            if segments is not None:
+                return segments.forward(params, x, state)
         plan = self._forward.get(training)
-        frozen = None if training else self._frozen
+        shape = (T, B, last_only)
+        fresh = training or not self._frozen
         if plan is None or plan.shape != shape:
-            self._forward[training] = plan = Forward(self, T, B, last_only, training=training)
-            if frozen is not None:
-                plan.load(frozen)
-        if frozen is None:
-            plan.load(self.checked(params))
-        return plan.run(x, state, params if frozen is None else None)
+            if training:
+                self._forget()
+            elif plan is not None:
+                self._packing.pop(plan, None)
+            other = Forward(self, T, B, last_only, training=training)
+            if plan is not None and not fresh:
+                other.take_vectors(plan)
+            self._forward[training] = plan = other
+        if fresh:
+            self.pack(plan, params)
+        return plan.run(x, state, fresh)
 
     def backward(self, params: Arrays, x: np.ndarray, dy: np.ndarray, dfinal: Arrays) -> Arrays:
         """Run all steps backwards (see ``rnnbench.engines.Kernel``)."""
+        if self._checkpointed is not None:
+            return self._checkpointed.backward(params, x, dy, dfinal)
         forward = self._forward[True]
-        if self._backward is None or self._backward.forward is not forward:
-            self._backward = Backward(self, forward)
-        return self._backward.run(self.checked(params), x, dy, dfinal)
+        if self._backward is None:
+            self._backward = Backward(self, forward, forward.shape[2])
+        assert self._backward.plan is not None  # names what has to be packed
+        self.pack(self._backward, params)
+        return self._backward.run(x, dy, dfinal)
 
     def freeze(self, params: Arrays) -> None:
-        """Pack the weights for inference, and keep a copy of the vectors."""
-        self._frozen = {name: value.copy() for name, value in self.checked(params).items() if name[0] in "bp"}
-        plan = Forward(self, 1, 1, False, training=False)
-        plan.load(self._frozen)
-        plan.run(np.zeros((1, 1, self.input_size), self.dtype), {}, params)
-        self._forward[False] = plan
+        """Pack the weights and the vectors over units for inference."""
+        plan = self._forward.setdefault(False, Forward(self, 1, 1, False, training=False))
+        self.pack(plan, params)
+        plan.pack_now()
+        self._frozen = True
 
     def thaw(self) -> None:
         """Pack the weights again in every call."""
-        self._frozen = None
+        self._frozen = False
 
     def workspace_bytes(self, T: int, B: int, training: bool) -> int:
         """Return the bytes of all arrays that a forward, and in training a backward, of this shape holds."""
+        packed = self.packed.all_bytes(training)
+        if training and self.checkpoint is not None and self.checkpoint < T:
+            return packed + Checkpointed(self, self.checkpoint, B, False).nbytes(T)
         forward = Forward(self, T, B, False, training=training)
-        total = forward.nbytes + self.packed.nbytes(training)
-        return total + (Backward(self, forward).nbytes if training else 0)
+        return packed + forward.nbytes + (Backward(self, forward, False).nbytes if training else 0)

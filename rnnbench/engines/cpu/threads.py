@@ -1,19 +1,18 @@
-"""The engine's threads: how many, in which pool, and that only one call uses the pool at a time."""
+"""The engine's threads: they wait actively for a moment after each call, then sleep, and share one job at a time."""
 
-import importlib
+from __future__ import annotations
+
+import ctypes
 import os
+import sys
 import threading
 from functools import cache
-from types import ModuleType
 
 import numpy as np
 
-# Numba's pools in the order in which this engine takes them. OpenMP's waits actively for the next phase, which suits
-# phases of a few hundred microseconds; workqueue is always there.
-LAYERS = {"omp": "omppool", "tbb": "tbbpool", "workqueue": "workqueue"}
-
-# workqueue aborts the process when two Python threads enter it at once, so calls take turns.
-_POOL = threading.Lock()
+from rnnbench.engines.cpu.cache import shared_address
+from rnnbench.engines.cpu.kernels import layout
+from rnnbench.engines.cpu.memory import address, aligned
 
 
 def available_threads() -> int:
@@ -25,34 +24,81 @@ def available_threads() -> int:
 
 
 @cache
-def threading_layer() -> str:
-    """Return the name of the pool, and have Numba use it: NUMBA_THREADING_LAYER if set, else the first there is."""
-    from numba import config
-
-    if "NUMBA_THREADING_LAYER" in os.environ:
-        return os.environ["NUMBA_THREADING_LAYER"]
-    for name, module in LAYERS.items():
-        try:
-            importlib.import_module(f"numba.np.ufunc.{module}")
-        except ImportError:  # this pool's library is not installed here
-            continue
-        config.THREADING_LAYER = name  # pyright: ignore[reportAttributeAccessIssue]
-        return name
-    raise AssertionError("numba ships workqueue on every platform")
+def native(dtype: str, function: str, arguments: int):
+    """Return a function of kernels/launch.py as a Python callable that releases the interpreter's lock."""
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(shared_address(dtype, "launch", function))
 
 
-def launch(launcher: ModuleType, phases: np.ndarray, plan: int, threads: int) -> None:
-    """Run the phases of the plan at address ``plan``, in the caller's thread or on the pool."""
+@cache
+def _yield_address() -> int:
+    """Return the address of the system's function that gives up the rest of a time slice."""
+    library = ctypes.WinDLL("kernel32") if sys.platform == "win32" else ctypes.CDLL(None)  # type: ignore[attr-defined]
+    function = library.SwitchToThread if sys.platform == "win32" else library.sched_yield
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+def barriers(count: int) -> np.ndarray:
+    """Return barriers for as many groups of threads."""
+    table = aligned((count, layout.BARRIER_SIZE), np.dtype(np.int64), zero=True)
+    table[:, layout.YIELD] = _yield_address()
+    return table
+
+
+class _Pool:
+    """Threads that exist for the life of the process; a job is a list of phases and the plan that they run on."""
+
+    def __init__(self, dtype: str, size: int) -> None:
+        words = layout.WORKERS + size * layout.WORKER_SIZE
+        self.size = size
+        self._job = aligned((words,), np.dtype(np.int64), zero=True)
+        self._sleeping = np.zeros(size, np.int64)
+        self._barrier = barriers(1)
+        self._job[layout.JOB_BARRIER] = address(self._barrier)
+        self._at, self._sleeping_at = address(self._job), address(self._sleeping)
+        self._summon, self._run = native(dtype, "summon", 2), native(dtype, "run_shared", 2)
+        self._serve, self._runner = native(dtype, "serve", 3), shared_address(dtype, "launch", "run_shared")
+        self._wake = [threading.Lock() for _ in range(size)]
+        for thread in range(1, size):
+            self._wake[thread].acquire()
+            threading.Thread(target=self._work, args=(thread,), name=f"rnnbench-{thread}", daemon=True).start()
+
+    def _work(self, thread: int) -> None:
+        while True:
+            self._wake[thread].acquire()
+            self._serve(thread, self._at, self._runner)
+
+    def run(self, phases: int, count: int, plan: int, threads: int) -> None:
+        """Run the phases on the calling thread and on ``threads`` - 1 others."""
+        self._job[: layout.JOB_BARRIER] = (phases, count, plan, threads)
+        self._summon(self._at, self._sleeping_at)
+        for thread in range(1, threads):
+            if self._sleeping[thread]:
+                self._wake[thread].release()
+        self._run(0, self._at)
+
+
+_pool: _Pool | None = None
+_one_job_at_a_time = threading.Lock()
+
+
+def _forget_pool() -> None:
+    """Let a forked child make threads of its own: its parent's do not exist in it."""
+    global _pool, _one_job_at_a_time
+    _pool, _one_job_at_a_time = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def launch(dtype: str, phases: int, count: int, plan: int, threads: int) -> None:
+    """Run ``count`` phases, a table at an address, on the plan at an address: alone, or on so many threads."""
+    global _pool
     if threads == 1:
-        launcher.serial(phases, plan)
+        native(dtype, "run_alone", 3)(phases, count, plan)
         return
-    import numba
-
-    threading_layer()
-    with _POOL:
-        previous = numba.get_num_threads()
-        numba.set_num_threads(threads)
-        try:
-            launcher.parallel(phases, plan, threads)
-        finally:
-            numba.set_num_threads(previous)
+    with _one_job_at_a_time:
+        if _pool is None or _pool.size < threads:
+            # Threads of a smaller pool stay asleep for good.
+            _pool = _Pool(dtype, threads)
+        _pool.run(phases, count, plan, threads)

@@ -17,6 +17,8 @@ def unavailable_reason() -> str | None:
     return "this version of rnnbench has no CUDA kernels; there is a driver, so a later version will run here"
 
 
-def prepare(program: Program, dtype: str, input_size: int, hidden: int, threads: int | None) -> Kernel:
+def prepare(
+    program: Program, dtype: str, input_size: int, hidden: int, threads: int | None, checkpoint: int | None
+) -> Kernel:
     """Raise RnnbenchError with the reason why the engine cannot run."""
     raise RnnbenchError(f"engine 'cuda' cannot run here: {unavailable_reason()}")

@@ -1,35 +1,72 @@
-"""The one parallel region of the engine: every phase of every cell runs through it."""
+"""Running the phases of a call: in the caller's thread, or shared with the threads of the pool."""
 
-from functools import cache
+from .barrier import atomic_load, compare_exchange, exchange, pause, wait_for_all
+from .compiled import kernel
+from .layout import (
+    ASLEEP,
+    AWAKE,
+    CALLED,
+    CHUNK_FROM,
+    CHUNK_TO,
+    FUNCTION,
+    JOB_BARRIER,
+    JOB_PHASE_COUNT,
+    JOB_PHASES,
+    JOB_PLAN,
+    JOB_THREADS,
+    PHASE_SIZE,
+    WORKER_SIZE,
+    WORKERS,
+)  # fmt: skip
+from .vector import call, integer_at, set_integer
 
-from numba import njit, prange, types
-
-from .vector import call
-
-PHASES = types.Array(types.int64, 2, "C")
-
-
-@njit(types.void(PHASES, types.int64), cache=True, nogil=True)
-def serial(phases, plan):
-    """Run each phase (function address, first chunk, end chunk) in the caller's thread."""
-    for phase in range(phases.shape[0]):
-        for chunk in range(phases[phase, 1], phases[phase, 2]):
-            call(phases[phase, 0], (0, 1, chunk, plan))
-
-
-def _parallel(phases, plan, threads):
-    for phase in range(phases.shape[0]):
-        for thread in prange(threads):
-            for chunk in range(phases[phase, 1], phases[phase, 2]):
-                call(phases[phase, 0], (thread, threads, chunk, plan))
-
-
-@cache
-def compiled_parallel():
-    """Return the parallel form, compiled on first use: a process with one thread starts no thread pool."""
-    return njit(types.void(PHASES, types.int64, types.int64), cache=True, nogil=True, parallel=True)(_parallel)
+# How often a thread looks for its next call before it sleeps: some 200 microseconds, longer than from one call of a
+# training loop to the next, and shorter than would take time from other programs.
+SPINS = 4000
 
 
-def parallel(phases, plan, threads):
-    """Run each phase on all threads together; each phase ends before the next begins."""
-    compiled_parallel()(phases, plan, threads)
+@kernel
+def run_alone(phases, count, plan):
+    """Run every phase in this thread."""
+    for p in range(count):
+        phase = phases + p * (PHASE_SIZE * 8)
+        for chunk in range(integer_at(phase, CHUNK_FROM), integer_at(phase, CHUNK_TO)):
+            call(integer_at(phase, FUNCTION), (0, 1, chunk, plan))
+
+
+@kernel
+def run_shared(thread, job):
+    """Run this thread's part of every phase of a job; each phase ends before the next begins."""
+    phases, plan = integer_at(job, JOB_PHASES), integer_at(job, JOB_PLAN)
+    threads, barrier = integer_at(job, JOB_THREADS), integer_at(job, JOB_BARRIER)
+    for p in range(integer_at(job, JOB_PHASE_COUNT)):
+        phase = phases + p * (PHASE_SIZE * 8)
+        for chunk in range(integer_at(phase, CHUNK_FROM), integer_at(phase, CHUNK_TO)):
+            call(integer_at(phase, FUNCTION), (thread, threads, chunk, plan))
+        wait_for_all(barrier, threads)
+
+
+@kernel
+def summon(job, sleeping):
+    """Give the job to its threads; ``sleeping`` gets a one for each that must be woken."""
+    for thread in range(1, integer_at(job, JOB_THREADS)):
+        before = exchange(job, WORKERS + thread * WORKER_SIZE, CALLED)
+        set_integer(sleeping, thread, 1 if before == ASLEEP else 0)
+
+
+@kernel
+def serve(thread, job, runner):
+    """Run jobs as they come, and return when none has come for a while."""
+    state = WORKERS + thread * WORKER_SIZE
+    spins = 0
+    while spins < SPINS:
+        if atomic_load(job, state) == CALLED:
+            # Before running: from the last barrier of the job on, the next one may be given out.
+            exchange(job, state, AWAKE)
+            call(runner, (thread, job))
+            spins = 0
+        else:
+            pause()
+            spins += 1
+            if spins == SPINS and not compare_exchange(job, state, AWAKE, ASLEEP):
+                spins = 0

@@ -1,4 +1,4 @@
-"""Matrix products on register tiles, for weights packed in panels of the vector width.
+"""Matrix products on register tiles, for weights packed in panels of a few vectors.
 
 A tile keeps height x width vectors of the result in registers and adds one rank-1 update per step of the inner
 dimension. ``product`` reads its left operand along rows (a recurrent product); ``product_transposed`` reads it down
@@ -10,7 +10,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from . import layout
 from .compiled import body, kernel
+from .layout import A_STRIDE, B_STRIDE, C0, C0_STRIDE, C_STRIDE, INNER_SIZE, A, B, C
 from .setting import LANES, REGISTERS
 from .vector import (
     ELEMENT,
@@ -19,18 +21,20 @@ from .vector import (
     VALUES,
     address,
     broadcast,
+    integer_at,
     load_vector,
     multiply_add,
     pointer,
     store_vector,
 )  # fmt: skip
 
-VECTORS = 2  # a panel's width in vectors
+VECTORS = layout.VECTORS[REGISTERS]
 PANEL = VECTORS * LANES
-# Tallest tiles, by number of vector registers: accumulators, the panel's vectors and broadcast values share those. Rows
-# read along their length also take an address register each, of which there are few: 12 rows spill, 8 do not.
-ROWS = {16: 6, 32: 8}[REGISTERS]
-ROWS_TRANSPOSED = {16: 6, 32: 12}[REGISTERS]
+ROWS = layout.ROWS[REGISTERS]
+# Independent sums that hide the latency of a multiply-add: a short tile spreads the inner dimension over several.
+CHAINS = 16 if REGISTERS == 32 else 8
+# Rows of the inner dimension whose part of a panel stays in the first-level cache while all tiles use it.
+INNER_BLOCK = 128
 
 BYTE = ir.IntType(8)
 
@@ -38,7 +42,7 @@ BYTE = ir.IntType(8)
 def _tile_function(module: ir.Module, rows: int, vectors: int, transposed: bool) -> ir.Function:
     """Return the function C = C0 + A B for one tile; ``transposed``: the inner dimension runs down A's columns.
 
-    A function for each height, never inlined: among the live values of all heights together LLVM would run out of
+    A function for each size, never inlined: among the live values of all sizes together LLVM would run out of
     address registers within the loops.
     """
     name = f"tile_{rows}x{vectors}{'_transposed' if transposed else ''}"
@@ -57,13 +61,19 @@ def _tile_function(module: ir.Module, rows: int, vectors: int, transposed: bool)
     def lane(start: ir.Value, v: int) -> ir.Value:
         return builder.gep(start, [constant(v * LANES * SIZE)], source_etype=BYTE)
 
-    total = [[cgutils.alloca_once(builder, VALUES) for _ in range(vectors)] for _ in range(rows)]
+    chains = max(1, min(4, CHAINS // (rows * vectors)))
+    chains -= chains == 3
+    total = [
+        [[cgutils.alloca_once(builder, VALUES) for _ in range(vectors)] for _ in range(rows)] for _ in range(chains)
+    ]
     for r, row in enumerate(rows_of(c0, c0_stride)):
         for v in range(vectors):
-            builder.store(load_vector(builder, lane(row, v)), total[r][v])
+            builder.store(load_vector(builder, lane(row, v)), total[0][r][v])
+            for chain in total[1:]:
+                builder.store(ir.Constant(VALUES, [0.0] * LANES), chain[r][v])
     a_rows = [] if transposed else rows_of(a, a_stride)
-    with cgutils.for_range(builder, depth) as loop:
-        k = loop.index
+
+    def update(k: ir.Value, sums: list) -> None:
         b_row = pointer(builder, b, builder.mul(k, b_stride))
         values = [load_vector(builder, lane(b_row, v)) for v in range(vectors)]
         a_column = pointer(builder, a, builder.mul(k, a_stride)) if transposed else None
@@ -74,78 +84,110 @@ def _tile_function(module: ir.Module, rows: int, vectors: int, transposed: bool)
                 where = builder.gep(a_rows[r], [k], source_etype=ELEMENT)
             x = broadcast(builder, builder.load(where, typ=ELEMENT))
             for v in range(vectors):
-                builder.store(multiply_add(builder, x, values[v], builder.load(total[r][v])), total[r][v])
+                builder.store(multiply_add(builder, x, values[v], builder.load(sums[r][v])), sums[r][v])
+
+    whole = builder.udiv(depth, constant(chains))
+    with cgutils.for_range(builder, whole) as loop:
+        for n, sums in enumerate(total):
+            update(builder.add(builder.mul(loop.index, constant(chains)), constant(n)), sums)
+    if chains > 1:
+        with cgutils.for_range_slice(builder, builder.mul(whole, constant(chains)), depth, constant(1)) as (k, _):
+            update(k, total[0])
     for r, row in enumerate(rows_of(c, c_stride)):
         for v in range(vectors):
-            store_vector(builder, builder.load(total[r][v]), lane(row, v))
+            value = builder.load(total[0][r][v])
+            for chain in total[1:]:
+                value = builder.fadd(value, builder.load(chain[r][v]))
+            store_vector(builder, value, lane(row, v))
     builder.ret_void()
     return function
 
 
-def _make_tile(vectors: int, transposed: bool):
-    """Return the tile of any height up to the tallest."""
+def _make_tile(transposed: bool):
+    """Return the tile of any size up to the largest."""
 
     @intrinsic
-    def tile(typingctx, height, a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride):
+    def tile(typingctx, vectors, height, a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride):
         def generate(context, builder, sig, args):
             end = builder.append_basic_block("tiled")
-            choice = builder.switch(args[0], end)
-            for rows in range(1, (ROWS_TRANSPOSED if transposed else ROWS) + 1):
-                block = builder.append_basic_block(f"rows_{rows}")
-                choice.add_case(ir.Constant(INDEX, rows), block)
-                builder.position_at_end(block)
-                builder.call(_tile_function(builder.module, rows, vectors, transposed), args[1:])
-                builder.branch(end)
+            tallest = max(ROWS.values())
+            size = builder.add(builder.mul(args[0], ir.Constant(INDEX, tallest + 1)), args[1])
+            choice = builder.switch(size, end)
+            for width, most in ROWS.items():
+                for rows in range(1, most + 1):
+                    block = builder.append_basic_block(f"tile_{rows}x{width}")
+                    choice.add_case(ir.Constant(INDEX, width * (tallest + 1) + rows), block)
+                    builder.position_at_end(block)
+                    builder.call(_tile_function(builder.module, rows, width, transposed), args[2:])
+                    builder.branch(end)
             builder.position_at_end(end)
             return context.get_dummy_value()
 
-        return types.void(*[address] * 10), generate
+        return types.void(*[address] * 11), generate
 
     return tile
 
 
-wide, narrow = _make_tile(VECTORS, False), _make_tile(1, False)
-wide_transposed, narrow_transposed = _make_tile(VECTORS, True), _make_tile(1, True)
+tile, tile_transposed = _make_tile(False), _make_tile(True)
+TALLEST = ROWS[VECTORS]
+TALLEST_NARROW = ROWS[1]
 
 
 @body
-def even(M, tallest):
-    """Return the height of the next tile: M rows are split into tiles of nearly equal height, 10 into 5 + 5."""
-    tiles = (M + tallest - 1) // tallest
-    return (M + tiles - 1) // tiles
+def next_width(vectors):
+    """Return the width in vectors of the next tile: a whole panel, half of one, or one vector."""
+    return VECTORS if vectors >= VECTORS else (2 if vectors >= 2 else 1)
 
 
-# C [M, panel] = C0 + A B with A [M, depth], or stored as [depth, M] in the transposed forms. Four functions and not one
-# made four times over: Numba's cache does not find functions that close over an intrinsic again.
+@body
+def next_height(rows, width):
+    """Return the height of the next tile: rows are split into tiles of nearly equal height, 10 into 5 + 5."""
+    tallest = TALLEST if width == VECTORS else TALLEST_NARROW
+    tiles = (rows + tallest - 1) // tallest
+    return (rows + tiles - 1) // tiles
 
 
-@kernel
-def product_wide(a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride, M):
-    while M > 0:
-        height = even(M, ROWS)
-        wide(height, a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride)
-        a, c0, c, M = a + height * a_stride, c0 + height * c0_stride, c + height * c_stride, M - height
-
-
-@kernel
-def product_narrow(a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride, M):
-    while M > 0:
-        height = even(M, ROWS)
-        narrow(height, a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride)
-        a, c0, c, M = a + height * a_stride, c0 + height * c0_stride, c + height * c_stride, M - height
+# C [rows, vectors] = C0 + A B with A [rows, depth], or stored as [depth, rows] in the transposed form.
 
 
 @kernel
-def product_wide_transposed(a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride, M):
-    while M > 0:
-        height = even(M, ROWS_TRANSPOSED)
-        wide_transposed(height, a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride)
-        a, c0, c, M = a + height * SIZE, c0 + height * c0_stride, c + height * c_stride, M - height
+def product(operands, rows, vectors):
+    a, a_stride = integer_at(operands, A), integer_at(operands, A_STRIDE)
+    b, b_stride, depth = integer_at(operands, B), integer_at(operands, B_STRIDE), integer_at(operands, INNER_SIZE)
+    c0, c0_stride = integer_at(operands, C0), integer_at(operands, C0_STRIDE)
+    c, c_stride = integer_at(operands, C), integer_at(operands, C_STRIDE)
+    while vectors > 0:
+        width = next_width(vectors)
+        row = 0
+        while row < rows:
+            height = next_height(rows - row, width)
+            at, start, end = a + row * a_stride, c0 + row * c0_stride, c + row * c_stride
+            tile(width, height, at, a_stride, b, b_stride, depth, start, c0_stride, end, c_stride)
+            row += height
+        step = width * LANES * SIZE
+        b, c0, c, vectors = b + step, c0 + step, c + step, vectors - width
 
 
 @kernel
-def product_narrow_transposed(a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride, M):
-    while M > 0:
-        height = even(M, ROWS_TRANSPOSED)
-        narrow_transposed(height, a, a_stride, b, b_stride, depth, c0, c0_stride, c, c_stride)
-        a, c0, c, M = a + height * SIZE, c0 + height * c0_stride, c + height * c_stride, M - height
+def product_transposed(operands, rows, vectors):
+    a, a_stride = integer_at(operands, A), integer_at(operands, A_STRIDE)
+    b, b_stride, depth = integer_at(operands, B), integer_at(operands, B_STRIDE), integer_at(operands, INNER_SIZE)
+    c0, c0_stride = integer_at(operands, C0), integer_at(operands, C0_STRIDE)
+    c, c_stride = integer_at(operands, C), integer_at(operands, C_STRIDE)
+    while vectors > 0:
+        width = next_width(vectors)
+        k, from_row, from_stride = 0, c0, c0_stride
+        while k < depth:
+            inner = min(INNER_BLOCK, depth - k)
+            row = 0
+            while row < rows:
+                height = next_height(rows - row, width)
+                at, start = a + k * a_stride + row * SIZE, from_row + row * from_stride
+                end = c + row * c_stride
+                tile_transposed(
+                    width, height, at, a_stride, b + k * b_stride, b_stride, inner, start, from_stride, end, c_stride
+                )
+                row += height
+            k, from_row, from_stride = k + inner, c, c_stride
+        step = width * LANES * SIZE
+        b, c0, c, vectors = b + step, c0 + step, c + step, vectors - width

@@ -172,6 +172,18 @@ def splat(typingctx, value):
 
 
 @intrinsic
+def all_finite(typingctx, total):
+    """Tell whether no lane is infinite or not a number, for a sum of zero multiples."""
+
+    def generate(context, builder, sig, args):
+        bits = ir.IntType(LANES)
+        wrong = builder.bitcast(builder.fcmp_unordered("uno", args[0], args[0]), bits)
+        return builder.icmp_unsigned("==", wrong, ir.Constant(bits, 0))
+
+    return types.boolean(vector), generate
+
+
+@intrinsic
 def load(typingctx, start, offset):
     """Return the vector at ``start`` + ``offset`` bytes."""
     return vector(address, address), lambda context, builder, sig, args: load_vector(builder, pointer(builder, *args))
@@ -271,7 +283,7 @@ def set_integer(typingctx, start, index, value):
 @intrinsic
 def call(typingctx, function, arguments):
     """Call the function of int64 arguments and no result at address ``function`` with a tuple of integers."""
-    count = len(arguments)
+    count = len(arguments) if isinstance(arguments, types.BaseTuple) else 0
 
     def generate(context, builder, sig, args):
         kind = ir.FunctionType(ir.VoidType(), [INDEX] * count)
