@@ -8,7 +8,7 @@ import numpy as np
 from oracles.activations import relu as np_relu
 from oracles.activations import sigmoid as np_sigmoid
 
-from rnnbench.lang import absolute, cell, exp, maximum, minimum, relu, sigmoid, sqrt, tanh, where
+from rnnbench.lang import absolute, cell, exp, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
 
 CELLS = {}
 
@@ -46,6 +46,18 @@ def _(p, x, h):
     u = np_sigmoid(x @ p["W.n"] + h @ p["R.a"] + x @ p["W.m"])
     v = np.tanh((x @ p["W.n"]) * p["b.n"] + (u * h) @ p["R.a"] + p["b.n"])
     return (u * h + (1 - u) * v,)
+
+
+@cell(states="h")
+def logarithmic(x, R, b, h):
+    rate = softplus(x.r + R.r(h) + b.r)
+    return log(1 + rate * rate) * tanh(x.n + R.n(h)) + 0.5 * h
+
+
+@means(logarithmic, "h")
+def _(p, x, h):
+    rate = np.log1p(np.exp(x @ p["W.r"] + h @ p["R.r"] + p["b.r"]))
+    return (np.log(1 + rate * rate) * np.tanh(x @ p["W.n"] + h @ p["R.n"]) + 0.5 * h,)
 
 
 @cell(states="c h", output="h")

@@ -83,7 +83,10 @@ def test_the_engine_gives_the_numbers_of_the_reference(cell, engine, dtype, size
 @other_engines
 @every_cell
 def test_threads_change_nothing(cell, engine, dtype, batch, units, least, layer_of):
-    """Batches of fewer sequences than threads, as many, one more, and many; and many rows."""
+    """Batches of fewer sequences than threads, as many, one more, and many; and many rows.
+
+    With few sequences the model may find that one thread is faster; test_cpu_engine.py forces every split.
+    """
     sizes = busy(cell, batch, units, least)
     layer = layer_of(cell, engine, dtype, *sizes[2:], threads=2)
     problem = problems.pose(layer, *sizes[:2])
@@ -97,7 +100,7 @@ def test_threads_change_nothing(cell, engine, dtype, batch, units, least, layer_
     )
 
 
-@pytest.mark.parametrize("batch", [2, 3, 67])
+@pytest.mark.parametrize("batch", [64, 67])
 @every_cell
 def test_the_tests_of_threads_use_them(cell, batch, layer_of):
     sizes = busy(cell, batch)

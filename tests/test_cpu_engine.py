@@ -148,8 +148,8 @@ def test_tracing_would_see_an_array():
 
 @pytest.mark.parametrize("cell", ["elman_tanh", "lstm", "gru", "mgu", "lstm_peephole"])
 def test_training_holds_little_beside_the_saved_values(cell):
-    T, B, I, H = 400, *MEMORY_SIZES[1:]  # noqa: E741
-    layer = Layer(cell, I, H)
+    T, B, I, H = 1000, *MEMORY_SIZES[1:]  # noqa: E741
+    layer = Layer(cell, I, H, threads=1)
     program = layer.program
     saved = T * B * H * 4 * (len(program.states) + len(program.adjoint.saved))
     weights = sum(2 * program.shape(p, I, H)[0] * H * 4 for p in program.params if p[0] in "WR")

@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import math
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from rnnbench.errors import RnnbenchError
 from rnnbench.measure import Contest, time_contenders
 from rnnbench.measure.check import check, pose
-from rnnbench.measure.contender import Ring
+from rnnbench.measure.contender import Ring, come_to_rest
 from rnnbench.measure.process import Worker
 from rnnbench.measure.time import time_key
 
@@ -235,7 +237,7 @@ def test_inner_calls_fill_a_sample():
     assert len(calls) == 2
     assert ring.warm_up(seconds=0.0, sample_seconds=1e-4) == 1
     calls.clear()
-    assert 1e-3 <= ring.sample(rest=0.0, calls=4)
+    assert 1e-3 <= ring.sample(calls=4)
     assert len(calls) == 1 + 4  # the first is not timed
 
 
@@ -273,3 +275,24 @@ def test_a_kink_excuses_a_few_entries_of_a_gradient_and_nothing_else():
     spoilt["y"][0, 0, 0] += 0.1 * np.abs(spoilt["y"]).max()  # the output itself is continuous
     with pytest.raises(RnnbenchError, match="y is off"):
         check("indrnn", spoilt, question.expected, "float32", smooth=False)
+
+
+def test_a_process_whose_threads_go_on_working_is_waited_for():
+    end = time.perf_counter() + 0.15
+
+    def spin():
+        while time.perf_counter() < end:
+            pass
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    come_to_rest()
+    assert time.perf_counter() >= end
+    thread.join()
+    end = math.inf
+    thread = threading.Thread(target=spin)
+    thread.start()
+    with pytest.raises(RnnbenchError, match="still at work"):
+        come_to_rest(most=0.1)
+    end = 0.0
+    thread.join()

@@ -28,6 +28,8 @@ def doctor(
         advice = 'No peer to compare speeds with: pip install "rnnbench[peers]" (or, in a checkout, ".[peers]").'
     else:
         advice = "Nothing is missing for a run: rnnbench run --quick"
+    columns = {"LSTM at T, B, I, H": False, "the cpu engine's": False}
+    print_table("How a call is split", columns, _splits())
     if limits:
         from rnnbench.measure import machine_limits
 
@@ -41,6 +43,15 @@ def doctor(
     tell(console(), advice)
     if not limits:
         tell(console(), "What this machine can do at most (about 20 seconds): rnnbench doctor --limits")
+
+
+def _splits() -> list[tuple[str, str]]:
+    from rnnbench.cells import get_cell
+    from rnnbench.cli.speed_plan import SHAPES
+    from rnnbench.engines.cpu import how_split
+
+    program = get_cell("lstm").program
+    return [(", ".join(map(str, sizes)), how_split(program, sizes)) for group in SHAPES.values() for sizes in group]
 
 
 def _thread_counts(record: Mapping[str, Any]) -> dict[int, str]:

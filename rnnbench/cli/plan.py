@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from rnnbench.cli.presets import DEFAULT, FULL, QUICK, Preset, Sizes
+from rnnbench.cli.presets import DEFAULT, FULL, PEERS, QUICK, Preset, Sizes
 from rnnbench.errors import RnnbenchError, positive
 
 if TYPE_CHECKING:
@@ -96,13 +96,13 @@ def _timings(preset: Preset, cells: Iterable[str], engine: str) -> tuple[Timing,
 
 
 def contenders(cell: str, mode: str, engine: str) -> tuple[str, ...]:
-    """Return who takes part in timing ``cell``: the engine, and the peers that are installed and have the cell."""
+    """Return who takes part in timing ``cell``: the engine, and those of PEERS that are installed and have the cell."""
     from rnnbench.peers import get_peer, peers
 
     able = [
         name
         for name, reason in peers().items()
-        if reason is None and get_peer(name).supports(cell, training=mode == "training") is None
+        if name in PEERS and reason is None and get_peer(name).supports(cell, training=mode == "training") is None
     ]
     return (f"rnnbench.{engine}", *able)
 

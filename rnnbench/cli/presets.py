@@ -31,6 +31,9 @@ class Preset:
     training: Mapping[str, Any]
 
 
+# Libraries that a run is timed against, where installed: those that need no minutes to compile. ``rnnbench speed``
+# knows more.
+PEERS = ("torch", "onnxruntime")
 # The shape at which cells are compared where one number has to do, part of every preset.
 COMMON: Sizes = (100, 32, 128, 128)
 

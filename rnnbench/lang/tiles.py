@@ -189,17 +189,24 @@ def backward_tiles(program: Program) -> tuple[Tile, ...]:
     return _build("backward", adjoint.stages, leaf, outputs, sums)
 
 
-def reused_streams(tiles: Sequence[Tile], saved: Sequence[str]) -> dict[str, str]:
-    """Return for gradients of pre-activations the value of ``saved`` whose memory each can take over, by name.
+def reused_streams(tiles: Sequence[Tile], read: str, written: str, names: Sequence[str]) -> dict[str, str]:
+    """Return for streams of one kind the stream of another kind whose memory each can take over, by name.
 
-    A tile may write where it has read, so a gradient can lie over a saved value that no later tile of the step reads.
+    A tile may write where it has read, so a value that is ``written`` can lie over one that was ``read`` and that no
+    later tile of the step reads. ``names`` are those of the saved values, of either kind, in the order of their memory:
+    a match is the first that is free, so that values beside one another stay so and can be multiplied at once.
     """
-    last_read = {s.name: index for index, tile in enumerate(tiles) for s, _ in tile.loads if s.kind == "saved"}
+    last_read = {s.name: index for index, tile in enumerate(tiles) for s, _ in tile.loads if s.kind == read}
+    stored = {s.name: index for index, tile in enumerate(tiles) for s, _ in tile.stores if s.kind == written}
     found: dict[str, str] = {}
-    for index, tile in enumerate(tiles):
-        for stream, _ in tile.stores:
-            # In the order in which they are saved: gradients beside one another can be multiplied at once.
-            free = [name for name in saved if last_read.get(name, index) <= index and name not in found.values()]
-            if stream.kind == "d_slot" and free:
-                found[stream.name] = free[0]
+    if read == "saved":
+        for name, index in stored.items():
+            free = [n for n in names if last_read.get(n, index) <= index and n not in found.values()]
+            if free:
+                found[name] = free[0]
+    else:
+        for name, index in last_read.items():
+            free = [n for n in names if stored.get(n, -1) >= index and n not in found.values()]
+            if free:
+                found[name] = free[0]
     return found

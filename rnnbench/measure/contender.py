@@ -27,6 +27,7 @@ from rnnbench.nn.layer import Layer
 from rnnbench.peers import Workload, get_peer
 
 ENGINE = "rnnbench."
+REST_SECONDS = 0.01  # a process rests when it used less than a tenth of a core for so long
 
 
 class Prepared(Protocol):
@@ -114,6 +115,22 @@ class EngineLayer:
         return lambda: self.forward(x)
 
 
+def come_to_rest(window: float = REST_SECONDS, most: float = 2.0) -> None:
+    """Return once this process hardly used a processor for ``window`` seconds.
+
+    Thread pools go on spinning after their work, for 60 ms in ONNX Runtime and over 100 ms in OpenBLAS, on the cores
+    that the next contender needs. Raises RnnbenchError for one that does not rest within ``most`` seconds.
+    """
+    begun = time.perf_counter()
+    while True:
+        busy, since = time.process_time(), time.perf_counter()
+        time.sleep(window)
+        if time.process_time() - busy < 0.1 * (time.perf_counter() - since):
+            return
+        if time.perf_counter() - begun > most:
+            raise RnnbenchError(f"its threads are still at work {most:g} s after a call")
+
+
 class Ring:
     """Holds the contender inside its process and does what the parent asks, one request at a time."""
 
@@ -132,6 +149,7 @@ class Ring:
         else:
             results = {"y": prepared.forward(x)}
         self._call = prepared.timed(x, dy)
+        come_to_rest()
         return {name: np.asarray(array) for name, array in results.items()}
 
     def warm_up(self, seconds: float, sample_seconds: float) -> int:
@@ -139,13 +157,15 @@ class Ring:
         begun, fastest, calls = time.perf_counter(), math.inf, 0
         while calls < 2 or time.perf_counter() - begun < seconds:
             fastest, calls = min(fastest, self._seconds(1)), calls + 1
+        come_to_rest()
         return max(1, math.ceil(sample_seconds / fastest))
 
-    def sample(self, rest: float, calls: int) -> float:
-        """Return the seconds of one call, the mean of ``calls`` in a row, after a rest and an untimed call."""
-        time.sleep(rest)
+    def sample(self, calls: int) -> float:
+        """Return the seconds of one call, the mean of ``calls`` in a row after an untimed one; then come to rest."""
         self._seconds(1)
-        return self._seconds(calls) / calls
+        seconds = self._seconds(calls) / calls
+        come_to_rest()
+        return seconds
 
     def _seconds(self, calls: int) -> float:
         call = self._call

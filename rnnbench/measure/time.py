@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from rnnbench.errors import RnnbenchError, positive
 from rnnbench.measure.check import Question, check, pose
-from rnnbench.measure.contender import why_not
+from rnnbench.measure.contender import REST_SECONDS, why_not
 from rnnbench.measure.limit_contender import is_limit
 from rnnbench.measure.machine import available_cores
 from rnnbench.measure.process import Worker
@@ -16,8 +16,6 @@ from rnnbench.measure.record import key_of, new_record
 MODES = ("forward", "training")
 WARM_UP_SECONDS = 0.2
 SAMPLE_SECONDS = 2e-3
-# Longer than the thread pools of OpenMP and OpenBLAS spin after their work.
-REST_SECONDS = 0.02
 # No fewer, whatever max_seconds says: an interval needs them.
 MIN_SAMPLES = 5
 # Who takes so many times as long as the fastest, and this long for a sample, is sampled MIN_SAMPLES times and no more:
@@ -72,9 +70,9 @@ class Contest:
         """Time every contender on one cell and shape and return their records, in the contenders' order.
 
         First each contender is given the same weights and inputs and its results are compared with the float64
-        reference; then it is warmed up. Samples are taken in turns, A B C A B C, each after a short rest in which
-        the thread pools of the others come to an end, and after an untimed call; a sample is the mean over as many
-        calls as last 2 ms.
+        reference; then it is warmed up. Samples are taken in turns, A B C A B C, each after an
+        untimed call, and the next contender's turn comes when this one's thread pools have stopped spinning; a sample
+        is the mean over as many calls as last 2 ms.
 
         Parameters
         ----------
@@ -153,7 +151,7 @@ class Contest:
             for name in [name for name in taken if name not in slow]:
                 self._say("sample", name, round_, samples, told)
                 try:
-                    taken[name].append(self._worker(name).ask("sample", rest=REST_SECONDS, calls=calls[name]))
+                    taken[name].append(self._worker(name).ask("sample", calls=calls[name]))
                 except RnnbenchError as error:
                     del taken[name]
                     self._exclude(name, error)

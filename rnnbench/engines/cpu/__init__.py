@@ -23,6 +23,15 @@ def prepare(
     return CpuKernel(program, dtype, input_size, hidden, threads or most, checkpoint)
 
 
+def how_split(program: Program, sizes: tuple[int, int, int, int], threads: int | None = None) -> str:
+    """Return in words how a float32 call of T steps, B rows, I and H, ``sizes``, would be shared among threads."""
+    from rnnbench.engines.cpu.host import host
+    from rnnbench.engines.cpu.split import choose
+    from rnnbench.engines.cpu.threads import available_threads
+
+    return str(choose(program, sizes, 4, host(), threads or available_threads()))
+
+
 def host_description() -> dict[str, object]:
     """Return what the engine knows of this machine: processor, vector width and threads."""
     from rnnbench.engines.cpu.host import host

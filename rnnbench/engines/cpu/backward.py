@@ -50,7 +50,7 @@ class Backward:
         self.slots = {a: kernel.slots[a] for a in program.adjoint.affines}
         self.units = list(dict.fromkeys(s.name for t in self.tiles for s, _ in t.sums))
         self.columns = padded(kernel.input_size, kernel.lanes)
-        self.over_saved = reused_streams(self.tiles, forward.saved.names)
+        self.over_saved = reused_streams(self.tiles, "saved", "d_slot", forward.saved.names)
         rings = [n for n in self.slots.values() if n not in self.over_saved]
         ring_bytes = (len(rings) + len(kernel.operands)) * B * width * dtype.itemsize
         kept = (forward.saved.nbytes + forward.states.nbytes) * CHUNK_SHARE
@@ -72,6 +72,10 @@ class Backward:
         self._matrices = [name for name in program.params if name[0] in "WR"]
         rows = sum(program.shape(name, kernel.input_size, kernel.hidden)[0] for name in self._matrices)
         padding = 0 if width == kernel.hidden else rows * width * dtype.itemsize
+        # Of each thread: copies of what the product of a weight gradient reads, a part of a panel and a block of rows.
+        most = max(kernel.input_size, kernel.hidden)
+        self._scratch = layout.INNER_BLOCK * kernel.panel + padded(layout.CACHED_ROWS * most + kernel.lanes, 16)
+        padding += self.split.threads * self._scratch * dtype.itemsize
         self.nbytes = sum(block.nbytes for block in (*blocks, self.fixed)) + padding
         shapes = {name: program.shape(name, kernel.input_size, kernel.hidden) for name in program.params}
         self._grads = Results(dtype, shapes)
@@ -130,6 +134,10 @@ class Backward:
         checks = [] if self.last_only else [(self._dy, kernel.hidden)]
         plan.rows("CHECKS", checks, "CHECK_COUNT")
         plan.frames(self.tiles, self.split.threads)
+        scratches = aligned((self.split.threads, self._scratch), kernel.dtype)
+        plan.keep(scratches)
+        plan.set("SCRATCHES", address(scratches))
+        plan.set("SCRATCH_BYTES", scratches.strides[0])
         H, row = kernel.hidden, kernel.hidden * kernel.dtype.itemsize
         self._steps = 0  # for which the rows that gradients of final states enter are at slot 0
         enter = [(0, row, *self.d_states.at(s, 0), H, 0) for s in program.states]
@@ -203,18 +211,20 @@ class Backward:
         kernel, threads = self.kernel, self.split.threads
         panels = -(-kernel.width // kernel.panel)
         blocks = 1 if panels % threads == 0 else threads
-        rows, owners = [], []
+        terms = []
         for node, slot in self.slots.items():
-            affine = affine_of(node)
-            pairs = [(f"W.{affine.input}", X)] if affine.input is not None else []
-            pairs += [
-                (f"R.{m}", operand_stream(o, kernel.operands)) for m, o in zip(affine.matrices, node.args, strict=True)
-            ]
-            for name, across in pairs:
-                height = kernel.program.shape(name, kernel.input_size, kernel.hidden)[0]
-                streams = plan.stream(across), plan.stream(Stream("d_slot", slot))
-                rows.append((*streams, 0, 0, height, kernel.width, blocks, name not in owners))
-                owners.append(name)
+            affine, down = affine_of(node), plan.stream(Stream("d_slot", slot))
+            if affine.input is not None:
+                terms.append((plan.stream(X), down, f"W.{affine.input}"))
+            for matrix, operand in zip(affine.matrices, node.args, strict=True):
+                terms.append((plan.stream(operand_stream(operand, kernel.operands)), down, f"R.{matrix}"))
+        rows: list[tuple[int, ...]] = []
+        owners: list[str] = []
+        # One after another those that read the same rows: these stay in the second-level cache.
+        for across, down, name in sorted(terms, key=lambda term: term[0]):
+            height = kernel.program.shape(name, kernel.input_size, kernel.hidden)[0]
+            rows.append((across, down, 0, 0, height, kernel.width, blocks, name not in owners))
+            owners.append(name)
         return rows, owners
 
     def _phases_for(self, steps: int, pack: bool, finish: bool) -> Phases:

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnbench.engines import Arrays
+from rnnbench.engines.cpu.host import host
 from rnnbench.engines.cpu.kernels import layout
 from rnnbench.engines.cpu.memory import Block, Entry, Results, address, power_of_two
 from rnnbench.engines.cpu.plan import Phases, Plan, Product, carries, operand_stream
 from rnnbench.engines.cpu.threads import barriers
 from rnnbench.lang.ops import Node
-from rnnbench.lang.tiles import Stream, affine_of, forward_tiles
+from rnnbench.lang.tiles import Stream, affine_of, forward_tiles, reused_streams
 
 if TYPE_CHECKING:
     from rnnbench.engines.cpu.run import CpuKernel
 
 SLOT_BYTES = 1 << 17  # pre-activations of a forward chunk and thread that stay in the second-level cache
+# Steps of a chunk at least where the input weights would not stay in that cache from one chunk to the next.
+STEPS_PER_READING = 8
 X = Stream("x", "x")
 
 
@@ -31,11 +34,16 @@ class Forward:
         dtype, width, program = kernel.dtype, kernel.width, kernel.program
         self.tiles = forward_tiles(program, training)
         step_bytes = max(1, len(kernel.slots) * width * dtype.itemsize * -(-B // self.split.threads))
-        self.chunk = power_of_two(SLOT_BYTES / step_bytes, T)
+        weights = len(kernel.slots) * kernel.input_size * width * dtype.itemsize
+        least = STEPS_PER_READING if weights > host().level_2 / 2 else 1
+        self.chunk = power_of_two(max(SLOT_BYTES / step_bytes, least), T)
         # Training keeps the states of all steps, inference those before and after one step.
         self.states = Block(program.states, T + 1 if training else 2, B, width, dtype, -1 if training else 1)
-        self.slots = Block(kernel.slots.values(), self.chunk, B, width, dtype, self.chunk - 1)
         self.saved = Block(kernel.saved.values() if training else (), T, B, width, dtype, -1)
+        # Pre-activations lie where their tile then writes what it saves of them.
+        self.over_saved = reused_streams(self.tiles, "slot", "saved", self.saved.names)
+        own = [n for n in kernel.slots.values() if n not in self.over_saved]
+        self.slots = Block(own, self.chunk, B, width, dtype, self.chunk - 1)
         self.carried = Block(carries(self.tiles), 1, B, width, dtype, 0)
         self.operands = Block(kernel.operands.values(), 1, B, width, dtype, 0)
         # Vectors over units, the same for every row: per-unit parameters, and each pre-activation's sum of biases.
@@ -55,10 +63,11 @@ class Forward:
         entries |= {Stream("next", s): self.states.entry(s, 1) for s in program.states}
         entries |= {Stream("slot", n): self.slots.entry(n) for n in self.slots.names}
         entries |= {Stream("saved", n): self.saved.entry(n) for n in self.saved.names}
+        entries |= {Stream("slot", n): entries[Stream("saved", s)] for n, s in self.over_saved.items()}
         entries |= {Stream("carry", n): self.carried.entry(n) for n in self.carried.names}
         entries |= {Stream("operand", n): self.operands.entry(n) for n in self.operands.names}
         entries |= {Stream("unit", n): self.fixed.fixed(n) for n in self.units}
-        entries |= {Stream("bias", n): self.fixed.fixed(n) for n in self.slots.names}
+        entries |= {Stream("bias", n): self.fixed.fixed(n) for n in self.kernel.slots.values()}
         _, B, last_only = self.shape
         entries[X] = (0, B * self.kernel.input_size * size, -1, 0, self.kernel.input_size * size)
         # With only the last output wanted, every step writes the same rows.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -9,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 LINE = 64  # bytes of a cache line
+HUGE_PAGE = 2 << 20
 COLLIDING = 1024  # of rows so far apart, or a multiple of it, few fit into a cache whose sets repeat every 4 KiB
 
 # A stream: address at step 0 and row 0, bytes a step, mask of the step, number added to the step, bytes a row.
@@ -21,10 +23,19 @@ def address(array: np.ndarray) -> int:
 
 
 def aligned(shape: Sequence[int], dtype: np.dtype, zero: bool = False) -> np.ndarray:
-    """Return an array of rows that begin at a cache line; values are arbitrary unless ``zero``."""
+    """Return an array that begins at a cache line; values are arbitrary unless ``zero``.
+
+    A large one lies in huge pages where the system has them: a weight gradient reads a few values from each of more
+    rows than a core has entries for small pages.
+    """
     count = int(np.prod(shape)) * dtype.itemsize
-    raw = (np.zeros if zero else np.empty)(count + LINE, dtype=np.uint8)
-    start = -address(raw) % LINE
+    if count >= HUGE_PAGE // 2 and hasattr(mmap, "MADV_HUGEPAGE"):
+        pages = mmap.mmap(-1, padded(count, HUGE_PAGE) + HUGE_PAGE)  # zeros
+        pages.madvise(mmap.MADV_HUGEPAGE)
+        raw, line = np.frombuffer(pages, dtype=np.uint8), HUGE_PAGE
+    else:
+        raw, line = (np.zeros if zero else np.empty)(count + LINE, dtype=np.uint8), LINE
+    start = -address(raw) % line
     return raw[start : start + count].view(dtype).reshape(shape)
 
 

@@ -11,7 +11,7 @@ from rnnbench.engines.cpu.kernels import layout
 from rnnbench.engines.cpu.memory import LINE, Entry, address, aligned, padded
 from rnnbench.lang import Program
 from rnnbench.lang.ops import Node
-from rnnbench.lang.tiles import Stream, Tile, is_direct
+from rnnbench.lang.tiles import Stream, Tile, affine_of, is_direct
 
 # Weights that are multiplied as one, one below another: R.i and R.f for a sum of two products, say.
 Matrices = tuple[str, ...]
@@ -139,6 +139,7 @@ class Packed:
     def __init__(self, program: Program, input_size: int, hidden: int, dtype: np.dtype, lanes: int) -> None:
         self._program, self._sizes, self._dtype, self._lanes = program, (input_size, hidden), dtype, lanes
         self._arrays: dict[tuple[Matrices, bool], np.ndarray] = {}
+        self._left: dict[bool, np.ndarray] = {}  # memory not given out yet, one piece for each direction
 
     def _shape(self, names: Matrices, transposed: bool) -> tuple[int, int, int]:
         """Return the inner size of one matrix, of all of them, and the columns.
@@ -155,18 +156,24 @@ class Packed:
         _, depth, columns = self._shape(names, transposed)
         key = names, transposed
         if key not in self._arrays:
-            self._arrays[key] = aligned((depth * columns,), self._dtype)
+            if transposed not in self._left:
+                self._left[transposed] = aligned((self._elements(transposed),), self._dtype)
+            size = depth * columns
+            self._arrays[key], self._left[transposed] = np.split(self._left[transposed], [size])
         return address(self._arrays[key]), depth
+
+    def _elements(self, transposed: bool) -> int:
+        """Return the number of values of all weights in panels, padding included, each used as often as it occurs."""
+        affines = [affine_of(node) for node in self._program.affines]
+        used = [f"W.{a.input}" for a in affines if a.input is not None] + [
+            f"R.{m}" for a in affines for m in a.matrices
+        ]
+        shapes = [[padded(size, self._lanes) for size in self._program.shape(name, *self._sizes)] for name in used]
+        return sum(rows * columns for rows, columns in shapes)
 
     def all_bytes(self, training: bool) -> int:
         """Return the bytes of all weights in panels, with the transposed ones in training."""
-        total = 0
-        for name in self._program.params:
-            if name[0] in "WR":
-                rows, columns = self._program.shape(name, *self._sizes)
-                total += rows * padded(columns, self._lanes)
-                total += padded(columns, self._lanes) * padded(rows, self._lanes) if training else 0
-        return total * self._dtype.itemsize
+        return sum(self._elements(flip) for flip in ((False, True) if training else (False,))) * self._dtype.itemsize
 
     def rows(self, params: dict[str, np.ndarray], transposed: bool) -> list[tuple[int, ...]]:
         """Return the table entries that pack what has been asked for so far."""

@@ -22,6 +22,8 @@ FMA_PORTS = 2  # vector multiply-adds a cycle
 LEVEL_2_RATE, BEYOND_RATE = 40.0, 8.0
 # Of the second-level cache, the part that weights may fill: states, inputs and saved values pass through it too.
 LEVEL_2_SHARE = 0.75
+# Of reading from beyond that cache and multiplying, the part of the shorter that does not hide behind the longer.
+OVERLAP_LOSS = 0.25
 POINTWISE = 0.5  # cycles a vector for the time of one multiply
 
 
@@ -37,8 +39,11 @@ class Split:
         groups = self.threads // self.members
         if self.threads == 1:
             return "one thread"
-        rows = "the batch" if groups == self.threads else f"the batch in {groups}, the units in {self.members}"
-        return f"{self.threads} threads: " + ("the units" if groups == 1 else rows)
+        if self.members == 1:
+            return f"{self.threads} threads share the batch"
+        if groups == 1:
+            return f"{self.threads} threads share the units"
+        return f"{self.threads} threads: {groups} parts of the batch, {self.members} of the units"
 
 
 def step_cycles(program: Program, sizes: tuple[int, int], itemsize: int, host: Host, rows: int, members: int) -> float:
@@ -56,7 +61,8 @@ def step_cycles(program: Program, sizes: tuple[int, int], itemsize: int, host: H
     projecting = projected * inputs * vectors * rows / FMA_PORTS
     pointwise = sum(node.op.cost for node in program.nodes) * vectors * rows * POINTWISE
     waiting = len(program.stages) * (STAGE + (BARRIER if members > 1 else 0))
-    return max(multiplying, reading) + projecting + pointwise + waiting
+    recurring = max(multiplying, reading) + (0 if level_2 else OVERLAP_LOSS) * min(multiplying, reading)
+    return recurring + projecting + pointwise + waiting
 
 
 def choose(program: Program, sizes: tuple[int, int, int, int], itemsize: int, host: Host, threads: int) -> Split:

@@ -37,6 +37,9 @@ def _yield_address() -> int:
     return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
+_getcpu = ctypes.CDLL(None).sched_getcpu if sys.platform == "linux" else None
+
+
 def barriers(count: int) -> np.ndarray:
     """Return barriers for as many groups of threads."""
     table = aligned((count, layout.BARRIER_SIZE), np.dtype(np.int64), zero=True)
@@ -58,22 +61,45 @@ class _Pool:
         self._summon, self._run = native(dtype, "summon", 2), native(dtype, "run_shared", 2)
         self._serve, self._runner = native(dtype, "serve", 3), shared_address(dtype, "launch", "run_shared")
         self._wake = [threading.Lock() for _ in range(size)]
+        self._threads = [threading.main_thread()]
         for thread in range(1, size):
             self._wake[thread].acquire()
-            threading.Thread(target=self._work, args=(thread,), name=f"rnnbench-{thread}", daemon=True).start()
+            self._threads.append(
+                threading.Thread(target=self._work, args=(thread,), name=f"rnnbench-{thread}", daemon=True)
+            )
+            self._threads[thread].start()
 
     def _work(self, thread: int) -> None:
         while True:
             self._wake[thread].acquire()
+            if _getcpu is not None:
+                os.sched_setaffinity(0, self._cores)  # once awake on a core of its own, it may go where it likes
             self._serve(thread, self._at, self._runner)
+
+    def _spread(self) -> None:
+        """Have each sleeping thread wake on a core of its own.
+
+        Left to itself, Linux often wakes a thread on the core of the one that calls it, and takes up to 10 ms to notice
+        that another is idle.
+        """
+        if _getcpu is None:
+            return
+        self._cores = os.sched_getaffinity(0)
+        others = sorted(self._cores - {_getcpu()})
+        for thread in range(1, self.size):
+            native = self._threads[thread].native_id
+            if self._sleeping[thread] and others and native is not None:
+                os.sched_setaffinity(native, {others[(thread - 1) % len(others)]})
 
     def run(self, phases: int, count: int, plan: int, threads: int) -> None:
         """Run the phases on the calling thread and on ``threads`` - 1 others."""
         self._job[: layout.JOB_BARRIER] = (phases, count, plan, threads)
         self._summon(self._at, self._sleeping_at)
-        for thread in range(1, threads):
-            if self._sleeping[thread]:
-                self._wake[thread].release()
+        sleeping = [thread for thread in range(1, threads) if self._sleeping[thread]]
+        if sleeping:
+            self._spread()
+        for thread in sleeping:
+            self._wake[thread].release()
         self._run(0, self._at)
 
 

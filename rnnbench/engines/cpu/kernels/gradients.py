@@ -11,7 +11,10 @@ from .layout import (
     C0,
     C0_STRIDE,
     C_STRIDE,
+    CACHED_ROWS,
     CHUNK,
+    COPY_OF_A,
+    COPY_OF_B,
     DONE_FROM,
     DONE_FROM_ROW,
     DONE_ROWS,
@@ -28,8 +31,11 @@ from .layout import (
     GRADIENT_COUNT,
     GRADIENT_SIZE,
     GRADIENTS,
+    INNER_BLOCK,
     INNER_SIZE,
     PRODUCT_TRANSPOSED,
+    SCRATCH_BYTES,
+    SCRATCHES,
     STEPS,
     TARGET,
     TARGET_COLUMNS,
@@ -46,12 +52,10 @@ from .layout import (
     B,
     C,
 )  # fmt: skip
-from .product import PANEL
+from .product import PANEL, WORTH_COPYING, copy_for_tiles
 from .sequence import ZERO, row_bytes, stream_at
 from .setting import LANES
 from .vector import SIZE, call, integer_at, load, load_part, set_integer, splat, store_part
-
-CACHED_ROWS = 512  # rows of A and D whose gradients are formed together: they stay in the second-level cache
 
 
 @kernel
@@ -67,6 +71,7 @@ def run_gradients(thread, threads, chunk, plan):
     inner = count * batch
     for k in range(0, inner, CACHED_ROWS):
         rows = min(CACHED_ROWS, inner - k)
+        copied, copied_top = -1, -1
         for g in range(integer_at(plan, GRADIENT_COUNT)):
             gradient = integer_at(plan, GRADIENTS) + g * (GRADIENT_SIZE * 8)
             begins = starts and k == 0 and integer_at(gradient, FIRST) != 0
@@ -76,8 +81,27 @@ def run_gradients(thread, threads, chunk, plan):
                 for block in range(blocks):
                     if job % threads == thread:
                         top, bottom = all_rows * block // blocks, all_rows * (block + 1) // blocks
+                        across = integer_at(gradient, ACROSS)
+                        if across != copied or top != copied_top:
+                            copy_across(plan, thread, across, top, bottom, first, k, rows)
+                            copied, copied_top = across, top
                         add_gradient(plan, thread, gradient, column, top, bottom, first, k, rows, begins)
                     job += 1
+
+
+@body
+def copies(plan, thread):
+    """Return the address of the thread's copy of a block of D; that of A follows."""
+    return integer_at(plan, SCRATCHES) + thread * integer_at(plan, SCRATCH_BYTES)
+
+
+@body
+def copy_across(plan, thread, across, top, bottom, first_step, row, rows):
+    """Copy a block of A, of which every panel reads all, so that tiles find their values beside one another."""
+    if bottom - top >= WORTH_COPYING:
+        across_row = row_bytes(plan, across)
+        source = stream_at(plan, across, first_step, 0) + row * across_row + top * SIZE
+        copy_for_tiles(source, across_row, rows, bottom - top, copies(plan, thread) + INNER_BLOCK * PANEL * SIZE)
 
 
 @body
@@ -97,6 +121,9 @@ def add_gradient(plan, thread, gradient, column, top, bottom, first_step, row, r
     set_integer(operands, C0_STRIDE, 0 if begins else target_row)
     set_integer(operands, C, target)
     set_integer(operands, C_STRIDE, target_row)
+    copy_of_a = copies(plan, thread) + INNER_BLOCK * PANEL * SIZE
+    set_integer(operands, COPY_OF_B, copies(plan, thread))
+    set_integer(operands, COPY_OF_A, copy_of_a if bottom - top >= WORTH_COPYING else 0)
     width = min(PANEL, integer_at(gradient, TARGET_COLUMNS) - column)
     call(integer_at(plan, PRODUCT_TRANSPOSED), (operands, bottom - top, width // LANES))
 

@@ -15,8 +15,9 @@ ROWS = {16: {1: 6, 2: 6}, 32: {1: 8, 2: 8, 4: 6}}
     STEPS, CHUNK, PART, BATCH, UNITS, WIDTH, REVERSED, MEMBERS, BARRIERS, FRAMES, FRAME_BYTES, NOT_FINITE,
     STREAMS, STAGES, STAGE_COUNT, BEFORE, BEFORE_COUNT, AFTER, AFTER_COUNT, COPIES, COPY_COUNT, CHECKS, CHECK_COUNT,
     ENTER, ENTER_COUNT, LEAVE, LEAVE_COUNT, GRADIENTS, GRADIENT_COUNT, PACKS, PACK_COUNT, UNIT_SUMS, UNIT_SUM_COUNT,
-    TOTALS, TOTAL_COUNT, FINISH, FINISH_COUNT, PRODUCT, PRODUCT_TRANSPOSED, ZEROS, ACCUMULATE, PLAN_SIZE,
-) = range(42)  # fmt: skip
+    TOTALS, TOTAL_COUNT, FINISH, FINISH_COUNT, PRODUCT, PRODUCT_TRANSPOSED, ZEROS, ACCUMULATE, SCRATCHES, SCRATCH_BYTES,
+    PLAN_SIZE,
+) = range(44)  # fmt: skip
 
 # A stream: address at step 0 and row 0, bytes a step, mask of the step index (0: one step, 2**k - 1: a ring, -1: all
 # steps), number added to the step, bytes a row.
@@ -57,8 +58,13 @@ DONE_FROM, DONE_FROM_ROW, DONE_TO, DONE_TO_ROW, DONE_ROWS, DONE_VALUES, DONE_SIZ
 # A phase of a call: address of a function of (thread, threads, chunk, plan), first chunk, end of chunks.
 FUNCTION, CHUNK_FROM, CHUNK_TO, PHASE_SIZE = range(4)
 
-# The operands of one product of register tiles, C = C0 + A B.
-A, A_STRIDE, B, B_STRIDE, INNER_SIZE, C0, C0_STRIDE, C, C_STRIDE, OPERANDS_SIZE = range(10)
+# The operands of one product of register tiles, C = C0 + A B; for a transposed one also a thread's memory for a part of
+# a panel of B, and the address of A as its tiles read it, or 0.
+A, A_STRIDE, B, B_STRIDE, INNER_SIZE, C0, C0_STRIDE, C, C_STRIDE, COPY_OF_B, COPY_OF_A, OPERANDS_SIZE = range(12)
+# Rows of the inner dimension whose part of a panel stays in the first-level cache while all tiles use it.
+INNER_BLOCK = 128
+# Rows of A and D whose weight gradients are formed together: A stays in the second-level cache.
+CACHED_ROWS = 256
 
 # A barrier: threads that arrived, then a cache line further its generation, and the address of the system's yield.
 ARRIVED, GENERATION, YIELD, BARRIER_SIZE = 0, 8, 9, 16

@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 
 from . import layout
 from .compiled import body, kernel
-from .layout import A_STRIDE, B_STRIDE, C0, C0_STRIDE, C_STRIDE, INNER_SIZE, A, B, C
+from .layout import A_STRIDE, B_STRIDE, C0, C0_STRIDE, C_STRIDE, COPY_OF_A, COPY_OF_B, INNER_BLOCK, INNER_SIZE, A, B, C
 from .setting import LANES, REGISTERS
 from .vector import (
     ELEMENT,
@@ -22,9 +22,12 @@ from .vector import (
     address,
     broadcast,
     integer_at,
+    load,
+    load_part,
     load_vector,
     multiply_add,
     pointer,
+    store,
     store_vector,
 )  # fmt: skip
 
@@ -33,8 +36,7 @@ PANEL = VECTORS * LANES
 ROWS = layout.ROWS[REGISTERS]
 # Independent sums that hide the latency of a multiply-add: a short tile spreads the inner dimension over several.
 CHAINS = 16 if REGISTERS == 32 else 8
-# Rows of the inner dimension whose part of a panel stays in the first-level cache while all tiles use it.
-INNER_BLOCK = 128
+UNROLL = 4  # steps of the inner dimension in one turn of a tile's loop
 
 BYTE = ir.IntType(8)
 
@@ -55,23 +57,29 @@ def _tile_function(module: ir.Module, rows: int, vectors: int, transposed: bool)
     def constant(n: int) -> ir.Constant:
         return ir.Constant(INDEX, n)
 
+    def numbers_of(start: ir.Value, stride: ir.Value) -> list[ir.Value]:
+        return [builder.add(start, builder.mul(stride, constant(r))) for r in range(rows)]
+
     def rows_of(start: ir.Value, stride: ir.Value) -> list[ir.Value]:
-        return [pointer(builder, start, builder.mul(stride, constant(r))) for r in range(rows)]
+        return [pointer(builder, row) for row in numbers_of(start, stride)]
 
     def lane(start: ir.Value, v: int) -> ir.Value:
         return builder.gep(start, [constant(v * LANES * SIZE)], source_etype=BYTE)
 
-    chains = max(1, min(4, CHAINS // (rows * vectors)))
+    chains = max(1, min(UNROLL, CHAINS // (rows * vectors)))
     chains -= chains == 3
     total = [
         [[cgutils.alloca_once(builder, VALUES) for _ in range(vectors)] for _ in range(rows)] for _ in range(chains)
     ]
+    turns = [total[n % chains] for n in range(UNROLL)]
     for r, row in enumerate(rows_of(c0, c0_stride)):
         for v in range(vectors):
             builder.store(load_vector(builder, lane(row, v)), total[0][r][v])
             for chain in total[1:]:
                 builder.store(ir.Constant(VALUES, [0.0] * LANES), chain[r][v])
-    a_rows = [] if transposed else rows_of(a, a_stride)
+    # An address register for each row: seen through, LLVM would add its way from row to row within the loop.
+    opaque = ir.InlineAsm(ir.FunctionType(a.type, [a.type]), "", "=r,0")
+    a_rows = [] if transposed else [pointer(builder, builder.call(opaque, [row])) for row in numbers_of(a, a_stride)]
 
     def update(k: ir.Value, sums: list) -> None:
         b_row = pointer(builder, b, builder.mul(k, b_stride))
@@ -86,13 +94,12 @@ def _tile_function(module: ir.Module, rows: int, vectors: int, transposed: bool)
             for v in range(vectors):
                 builder.store(multiply_add(builder, x, values[v], builder.load(sums[r][v])), sums[r][v])
 
-    whole = builder.udiv(depth, constant(chains))
-    with cgutils.for_range(builder, whole) as loop:
-        for n, sums in enumerate(total):
-            update(builder.add(builder.mul(loop.index, constant(chains)), constant(n)), sums)
-    if chains > 1:
-        with cgutils.for_range_slice(builder, builder.mul(whole, constant(chains)), depth, constant(1)) as (k, _):
-            update(k, total[0])
+    whole = builder.mul(builder.udiv(depth, constant(UNROLL)), constant(UNROLL))
+    with cgutils.for_range_slice(builder, constant(0), whole, constant(UNROLL)) as (k, _):
+        for n, sums in enumerate(turns):
+            update(builder.add(k, constant(n)), sums)
+    with cgutils.for_range_slice(builder, whole, depth, constant(1)) as (k, _):
+        update(k, total[0])
     for r, row in enumerate(rows_of(c, c_stride)):
         for v in range(vectors):
             value = builder.load(total[0][r][v])
@@ -129,6 +136,8 @@ def _make_tile(transposed: bool):
 
 
 tile, tile_transposed = _make_tile(False), _make_tile(True)
+# Rows of a product from which on a part of a panel is copied first: read in place, its rows would lie in as many pages.
+WORTH_COPYING = 24
 TALLEST = ROWS[VECTORS]
 TALLEST_NARROW = ROWS[1]
 
@@ -174,20 +183,43 @@ def product_transposed(operands, rows, vectors):
     b, b_stride, depth = integer_at(operands, B), integer_at(operands, B_STRIDE), integer_at(operands, INNER_SIZE)
     c0, c0_stride = integer_at(operands, C0), integer_at(operands, C0_STRIDE)
     c, c_stride = integer_at(operands, C), integer_at(operands, C_STRIDE)
+    tiles_of_a = integer_at(operands, COPY_OF_A)
     while vectors > 0:
         width = next_width(vectors)
         k, from_row, from_stride = 0, c0, c0_stride
         while k < depth:
             inner = min(INNER_BLOCK, depth - k)
+            panel, panel_stride = b + k * b_stride, b_stride
+            if rows >= WORTH_COPYING:
+                panel, panel_stride = integer_at(operands, COPY_OF_B), width * LANES * SIZE
+                for n in range(inner):
+                    for v in range(0, panel_stride, LANES * SIZE):
+                        store(panel, n * panel_stride + v, load(b + (k + n) * b_stride, v))
             row = 0
             while row < rows:
                 height = next_height(rows - row, width)
-                at, start = a + k * a_stride + row * SIZE, from_row + row * from_stride
-                end = c + row * c_stride
+                at, at_stride = a + k * a_stride + row * SIZE, a_stride
+                if width == VECTORS and tiles_of_a != 0:
+                    at, at_stride = tiles_of_a + (row * depth + k * height) * SIZE, height * SIZE
+                start, end = from_row + row * from_stride, c + row * c_stride
                 tile_transposed(
-                    width, height, at, a_stride, b + k * b_stride, b_stride, inner, start, from_stride, end, c_stride
+                    width, height, at, at_stride, panel, panel_stride, inner, start, from_stride, end, c_stride
                 )
                 row += height
             k, from_row, from_stride = k + inner, c, c_stride
         step = width * LANES * SIZE
         b, c0, c, vectors = b + step, c0 + step, c + step, vectors - width
+
+
+@body
+def copy_for_tiles(a, a_stride, depth, rows, target):
+    """Copy A [depth, rows] in the order in which the widest tiles of ``product_transposed`` read it."""
+    row = 0
+    while row < rows:
+        height = next_height(rows - row, VECTORS)
+        for k in range(depth):
+            # What is stored beyond the height is overwritten by the next copy.
+            for v in range(0, height, LANES):
+                value = load_part(a + k * a_stride, (row + v) * SIZE, height - v)
+                store(target, (row * depth + k * height + v) * SIZE, value)
+        row += height
