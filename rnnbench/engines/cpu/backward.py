@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # the products are long, and else as many as need a twentieth of the memory of what the forward saved.
 CHUNK_ROWS = 256
 CHUNK_SHARE = 1 / 20
+# Panels of a thread that read a block of inputs or states from which on it is copied in the order of their tiles.
+WORTH_COPYING = 8
 # Rows of one group of threads whose input gradients are formed together, while those of their pre-activations are in
 # cache.
 PART_ROWS = 256
@@ -223,7 +225,8 @@ class Backward:
         # One after another those that read the same rows: these stay in the second-level cache.
         for across, down, name in sorted(terms, key=lambda term: term[0]):
             height = kernel.program.shape(name, kernel.input_size, kernel.hidden)[0]
-            rows.append((across, down, 0, 0, height, kernel.width, blocks, name not in owners))
+            uses = panels * blocks / threads * sum(other == across for other, _, _ in terms)
+            rows.append((across, down, 0, 0, height, kernel.width, blocks, name not in owners, uses >= WORTH_COPYING))
             owners.append(name)
         return rows, owners
 

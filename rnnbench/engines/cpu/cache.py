@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
-from rnnbench.engines.cpu import machine_code
+from rnnbench.engines.cpu import beside, machine_code
 from rnnbench.engines.cpu.host import host
 from rnnbench.errors import RnnbenchError
 from rnnbench.lang import Program
@@ -152,7 +152,30 @@ def _address(dtype: str, module: str, function: str, imported: Callable[[], Modu
             path = folder / f"{module}.{function}.o"
             code = machine_code.read(path, symbol)
             if code is None:
-                code = getattr(imported(), function).object_code(symbol)
-                machine_code.save(path, symbol, code)
+                if not (folder / "sequence.run_steps.o").exists() and _cores() > 1:
+                    beside.start(dtype)
+                code = beside.wait_for(dtype, module, function, path, symbol)
+            if code is None:
+                code = _compiled(path, symbol, imported(), function)
             _ADDRESSES[symbol] = machine_code.load(symbol, code)
         return _ADDRESSES[symbol]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _compiled(path: Path, symbol: str, module: ModuleType, function: str) -> bytes:
+    """Return the object code of a function, compiled and stored."""
+    code = getattr(module, function).object_code(symbol)
+    machine_code.save(path, symbol, code)
+    return code
+
+
+def compile_missing(dtype: str, kernels: list[tuple[str, str]]) -> None:
+    """Compile those of the shared kernels, (module, function), that the cache lacks."""
+    folder = _package(dtype)
+    for module, function in kernels:
+        path, symbol = folder / f"{module}.{function}.o", f"{folder.name}.{module}.{function}"
+        if machine_code.read(path, symbol) is None:
+            _compiled(path, symbol, importlib.import_module(f"{shared_kernels(dtype).__name__}.{module}"), function)

@@ -68,6 +68,15 @@ def _lower(function, kinds, result=None, inline=False):
 
 def body(function):
     """Mark a function to be inlined wherever a kernel calls it; in Python it stays what it is."""
+    return _part(function, inline=True)
+
+
+def routine(function):
+    """Mark a long function that kernels call in several places, to be compiled once for all of them."""
+    return _part(function, inline=False)
+
+
+def _part(function, inline):
     known = {}  # by types of arguments
 
     class Template(AbstractTemplate):
@@ -77,7 +86,7 @@ def body(function):
             if kws:  # as good as unknown to Numba, which then says so
                 return None
             if args not in known:
-                callee = _lower(function, args, inline=True)
+                callee = _lower(function, args, inline=inline)
 
                 def generate(context, builder, sig, args):
                     context.active_code_library.add_linking_library(callee.library)

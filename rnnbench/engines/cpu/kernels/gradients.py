@@ -13,6 +13,7 @@ from .layout import (
     C_STRIDE,
     CACHED_ROWS,
     CHUNK,
+    COPIED,
     COPY_OF_A,
     COPY_OF_B,
     DONE_FROM,
@@ -52,7 +53,7 @@ from .layout import (
     B,
     C,
 )  # fmt: skip
-from .product import PANEL, WORTH_COPYING, copy_for_tiles
+from .product import PANEL, copy_for_tiles
 from .sequence import ZERO, row_bytes, stream_at
 from .setting import LANES
 from .vector import SIZE, call, integer_at, load, load_part, set_integer, splat, store_part
@@ -82,7 +83,7 @@ def run_gradients(thread, threads, chunk, plan):
                     if job % threads == thread:
                         top, bottom = all_rows * block // blocks, all_rows * (block + 1) // blocks
                         across = integer_at(gradient, ACROSS)
-                        if across != copied or top != copied_top:
+                        if integer_at(gradient, COPIED) and (across != copied or top != copied_top):
                             copy_across(plan, thread, across, top, bottom, first, k, rows)
                             copied, copied_top = across, top
                         add_gradient(plan, thread, gradient, column, top, bottom, first, k, rows, begins)
@@ -98,10 +99,9 @@ def copies(plan, thread):
 @body
 def copy_across(plan, thread, across, top, bottom, first_step, row, rows):
     """Copy a block of A, of which every panel reads all, so that tiles find their values beside one another."""
-    if bottom - top >= WORTH_COPYING:
-        across_row = row_bytes(plan, across)
-        source = stream_at(plan, across, first_step, 0) + row * across_row + top * SIZE
-        copy_for_tiles(source, across_row, rows, bottom - top, copies(plan, thread) + INNER_BLOCK * PANEL * SIZE)
+    across_row = row_bytes(plan, across)
+    source = stream_at(plan, across, first_step, 0) + row * across_row + top * SIZE
+    copy_for_tiles(source, across_row, rows, bottom - top, copies(plan, thread) + INNER_BLOCK * PANEL * SIZE)
 
 
 @body
@@ -123,7 +123,7 @@ def add_gradient(plan, thread, gradient, column, top, bottom, first_step, row, r
     set_integer(operands, C_STRIDE, target_row)
     copy_of_a = copies(plan, thread) + INNER_BLOCK * PANEL * SIZE
     set_integer(operands, COPY_OF_B, copies(plan, thread))
-    set_integer(operands, COPY_OF_A, copy_of_a if bottom - top >= WORTH_COPYING else 0)
+    set_integer(operands, COPY_OF_A, copy_of_a if integer_at(gradient, COPIED) else 0)
     width = min(PANEL, integer_at(gradient, TARGET_COLUMNS) - column)
     call(integer_at(plan, PRODUCT_TRANSPOSED), (operands, bottom - top, width // LANES))
 

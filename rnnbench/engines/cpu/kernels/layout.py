@@ -31,9 +31,9 @@ PACKED, DEPTH, COLUMNS, LEFT, START, RESULT, PRODUCT_SIZE = range(7)
 TILE, FIRST_PRODUCT, PRODUCTS, FIRST_STREAM, STAGE_STREAMS, STAGE_SIZE = range(6)
 
 # A weight gradient C = C0 + A^T D over all rows of a chunk: streams A and D, address and row bytes of C, its rows and
-# padded columns, into how many blocks of rows its panels are cut for the threads to share, and whether it is the first
-# to write C.
-ACROSS, DOWN, TARGET, TARGET_ROW, TARGET_ROWS, TARGET_COLUMNS, BLOCKS, FIRST, GRADIENT_SIZE = range(9)
+# padded columns, into how many blocks of rows its panels are cut for the threads to share, whether it is the first to
+# write C, and whether enough panels read A for a copy of it to pay.
+ACROSS, DOWN, TARGET, TARGET_ROW, TARGET_ROWS, TARGET_COLUMNS, BLOCKS, FIRST, COPIED, GRADIENT_SIZE = range(10)
 
 # A weight to pack into panels: address, row bytes, inner size and columns of what is multiplied, whether it is stored
 # the other way round; destination, inner size of the whole destination, and where in it this weight begins and ends.

@@ -6,7 +6,7 @@ of every stage, and they wait for one another after each, since the next product
 """
 
 from .barrier import wait_for_all
-from .compiled import body, kernel
+from .compiled import body, kernel, routine
 from .layout import (
     A_STRIDE,
     ADD,
@@ -109,7 +109,7 @@ def step_bytes(plan, stream):
     return integer_at(integer_at(plan, STREAMS) + stream * (STREAM_SIZE * 8), STEP_BYTES)
 
 
-@body
+@routine
 def multiply(plan, product, operands, column, end, t, row, rows, by_step):
     """Run a product's columns from ``column`` to ``end``, all in one panel, for ``rows`` rows or, when ``by_step``,
     for one row of as many steps."""
@@ -141,7 +141,7 @@ def panel_end(column, end):
     return min(end, (column // PANEL + 1) * PANEL)
 
 
-@body
+@routine
 def multiply_steps(plan, product, operands, member, first_step, steps, row, rows):
     """Run this member's columns of a product that no step depends on, for some steps at once."""
     batch, members = integer_at(plan, BATCH), integer_at(plan, MEMBERS)
@@ -159,7 +159,7 @@ def multiply_steps(plan, product, operands, member, first_step, steps, row, rows
         column = stop
 
 
-@body
+@routine
 def run_columns(plan, stage, operands, column, end, t, row, rows):
     """Run a stage of one step for some columns: the products of a block of rows, then the tile on them."""
     first_product, products = integer_at(stage, FIRST_PRODUCT), integer_at(stage, PRODUCTS)
