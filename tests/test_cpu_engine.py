@@ -218,3 +218,20 @@ def test_a_forked_child_makes_threads_of_its_own(monkeypatch):
             os._exit(0 if same else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert np.array_equal(layer.forward(x)[0], expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_numbers_too_small_are_zero_inside_a_call_and_kept_outside(dtype, threads, monkeypatch):
+    """Or a gradient that vanishes would slow a long backward down by an order of magnitude."""
+    monkeypatch.setattr(run, "choose", lambda *_: Split(threads, 1, 0.0))
+    layer = Layer("elman_relu", 1, 1, dtype=dtype, threads=1)
+    smallest = np.finfo(dtype).smallest_normal
+    for name in layer.params:
+        layer.params[name][...] = 0.25 if name == "R.h" else 0.5 if name == "W.h" else 0.0
+    x = np.zeros((3, 2, 1), dtype)
+    x[0] = smallest * 2
+    y, _ = layer.forward(x)
+    assert y[0, 0, 0] == smallest
+    assert y[1, 0, 0] == 0.0, "a quarter of the smallest normal number"
+    assert np.array([smallest], dtype)[0] * np.array([0.25], dtype)[0] > 0.0, "the caller's arithmetic is as it was"

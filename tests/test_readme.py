@@ -88,3 +88,23 @@ def test_the_verdict_is_the_one_of_the_published_run():
         assert interval is not None
         assert interval[1] == ratio
         assert interval[2] in README
+
+
+def test_the_table_of_speeds_is_the_one_of_the_published_run():
+    summary = (CHECKOUT / "reports" / "reference" / "speed" / "summary.md").read_text(encoding="utf-8")
+    published = {}
+    for line in summary.splitlines():
+        fields = [field.strip() for field in line.strip("|").split("|")]
+        if len(fields) > 8 and fields[1] in ("training", "inference"):
+            cell, mode, shape, ours, peer, ratio = fields[:6]
+            published[cell, shape, mode] = f"{ours}, {ratio} {peer}"
+    shown = {}
+    for line in README.splitlines():
+        fields = [field.strip() for field in line.strip("|").split("|")]
+        if len(fields) == 4 and re.fullmatch(r"\d+(×\d+){3}", fields[1]):
+            shown[fields[0], fields[1], "training"], shown[fields[0], fields[1], "inference"] = fields[2:]
+    assert shown == published
+    assert len(shown) == 54
+    for line in summary.splitlines():
+        if line.startswith(("| training:", "| inference:")):
+            assert line in README

@@ -56,7 +56,7 @@ class Backward:
         rings = [n for n in self.slots.values() if n not in self.over_saved]
         ring_bytes = (len(rings) + len(kernel.operands)) * B * width * dtype.itemsize
         kept = (forward.saved.nbytes + forward.states.nbytes) * CHUNK_SHARE
-        steps = max(CHUNK_ROWS / B, kept / ring_bytes) if ring_bytes else T
+        steps = max(CHUNK_ROWS / B, kept / ring_bytes) if ring_bytes else 2 * T
         self.chunk = power_of_two(steps, T)
         self.part = power_of_two(PART_ROWS * self.split.threads // self.split.members / B, self.chunk)
         self.d_states = Block(program.states, 2, B, width, dtype, 1)

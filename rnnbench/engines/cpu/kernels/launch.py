@@ -18,6 +18,7 @@ from .layout import (
     WORKER_SIZE,
     WORKERS,
 )  # fmt: skip
+from .subnormal import flush_subnormals, restore
 from .vector import call, integer_at, set_integer
 
 # How often a thread looks for its next call before it sleeps: some 200 microseconds, longer than from one call of a
@@ -28,10 +29,12 @@ SPINS = 4000
 @kernel
 def run_alone(phases, count, plan):
     """Run every phase in this thread."""
+    before = flush_subnormals()
     for p in range(count):
         phase = phases + p * (PHASE_SIZE * 8)
         for chunk in range(integer_at(phase, CHUNK_FROM), integer_at(phase, CHUNK_TO)):
             call(integer_at(phase, FUNCTION), (0, 1, chunk, plan))
+    restore(before)
 
 
 @kernel
@@ -39,11 +42,13 @@ def run_shared(thread, job):
     """Run this thread's part of every phase of a job; each phase ends before the next begins."""
     phases, plan = integer_at(job, JOB_PHASES), integer_at(job, JOB_PLAN)
     threads, barrier = integer_at(job, JOB_THREADS), integer_at(job, JOB_BARRIER)
+    before = flush_subnormals()
     for p in range(integer_at(job, JOB_PHASE_COUNT)):
         phase = phases + p * (PHASE_SIZE * 8)
         for chunk in range(integer_at(phase, CHUNK_FROM), integer_at(phase, CHUNK_TO)):
             call(integer_at(phase, FUNCTION), (thread, threads, chunk, plan))
         wait_for_all(barrier, threads)
+    restore(before)
 
 
 @kernel
