@@ -13,8 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from rnnbench.measure import paired_ratio
-from rnnbench.measure.contender import come_to_rest
-from rnnbench.measure.process import Worker
+from rnnbench.measure.process import Worker, come_to_rest
 
 CELL = "lstm"
 SHAPES = ((100, 1, 128, 256), (100, 32, 128, 128), (50, 64, 512, 512))

@@ -13,13 +13,14 @@ from typer.testing import CliRunner
 
 from rnnbench.cli import app
 from rnnbench.engines.cpu.cache import shared_kernels
+from rnnbench.engines.cpu.caches import Cache, data_caches, sysfs_caches
 from rnnbench.engines.cpu.host import host
 from rnnbench.engines.cpu.kernels.limit_sizes import CHAINS, SUMS
+from rnnbench.engines.cpu.memory import aligned
 from rnnbench.errors import RnnbenchError
 from rnnbench.measure import limits, machine_limits, time_contenders
-from rnnbench.measure.caches import Cache, data_caches, sysfs_caches
 from rnnbench.measure.limit_contender import FMA, GEMM, PreparedLimit, is_limit, limit_flops
-from rnnbench.measure.limits import aligned, c_function, together, working_sets
+from rnnbench.measure.limits import c_function, together, working_sets
 
 KIB, MIB = 1 << 10, 1 << 20
 SMALL = (Cache(1, 32 * KIB, 1), Cache(2, 256 * KIB, 2))
@@ -31,6 +32,10 @@ def record():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "data_caches", lambda: (SMALL, "sysfs"))
         return machine_limits(threads=2, seconds=0.0, burst_seconds=1e-3, gemm_size=64)
+
+
+def _zeros(size: int) -> np.ndarray:
+    return aligned((size,), np.dtype(np.uint8), zero=True)
 
 
 def test_every_quantity_has_samples_a_unit_and_its_threads(record):
@@ -73,7 +78,7 @@ def test_one_thread_is_measured_once(monkeypatch):
 @pytest.mark.parametrize(("name", "chains"), [("multiply_adds", None), ("dependent_multiply_adds", 1)])
 def test_multiply_adds_compute_what_is_counted(dtype, name, chains):
     chains = chains or CHAINS[host().registers]
-    block = aligned((chains + 2) * host().vector_bytes)
+    block = _zeros((chains + 2) * host().vector_bytes)
     values = block.view(dtype).reshape(chains + 2, -1)
     rng = np.random.default_rng(0)
     values[...] = rng.integers(-4, 5, values.shape)
@@ -90,7 +95,7 @@ def test_multiply_adds_compute_what_is_counted(dtype, name, chains):
 def test_every_byte_is_read_in_every_pass(dtype, turns, passes):
     whole = {"float32": np.uint32, "float64": np.uint64}[dtype]
     turn = SUMS * host().vector_bytes
-    block, totals = aligned(turns * turn), aligned(turn)
+    block, totals = _zeros(turns * turn), _zeros(turn)
     block[...] = np.random.default_rng(0).integers(0, 256, block.size)
     c_function(dtype, "read", 4)(block.ctypes.data, block.size, passes, totals.ctypes.data)
     expected = block.view(whole).reshape(turns, -1).sum(axis=0, dtype=whole) * whole(passes)
@@ -133,10 +138,6 @@ def test_threads_share_all_pieces(threads):
     done = []
     together([functools.partial(done.append, number) for number in range(threads)], 11)
     assert len(done) == 11
-
-
-def test_blocks_begin_at_a_cache_line():
-    assert all(aligned(size).ctypes.data % 64 == 0 and aligned(size).size == size for size in (1, 100, 4096))
 
 
 @pytest.mark.parametrize(

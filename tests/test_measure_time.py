@@ -15,8 +15,8 @@ import pytest
 from rnnbench.errors import RnnbenchError
 from rnnbench.measure import Contest, time_contenders
 from rnnbench.measure.check import check, pose
-from rnnbench.measure.contender import Ring, come_to_rest
-from rnnbench.measure.process import Worker
+from rnnbench.measure.contender import Ring
+from rnnbench.measure.process import Worker, come_to_rest
 from rnnbench.measure.time import time_key
 
 SIZES = (6, 3, 4, 5)

@@ -23,11 +23,11 @@ from rnnbench.cells import get_cell
 from rnnbench.engines import engines
 from rnnbench.errors import RnnbenchError, unknown
 from rnnbench.measure.limit_contender import LimitAdapter, is_limit
+from rnnbench.measure.process import come_to_rest
 from rnnbench.nn.layer import Layer
 from rnnbench.peers import Workload, get_peer
 
 ENGINE = "rnnbench."
-REST_SECONDS = 0.01  # a process rests when it used less than a tenth of a core for so long
 
 
 class Prepared(Protocol):
@@ -113,22 +113,6 @@ class EngineLayer:
         if self._training:
             return lambda: self.training(x, dy)
         return lambda: self.forward(x)
-
-
-def come_to_rest(window: float = REST_SECONDS, most: float = 2.0) -> None:
-    """Return once this process hardly used a processor for ``window`` seconds.
-
-    Thread pools go on spinning after their work, for 60 ms in ONNX Runtime and over 100 ms in OpenBLAS, on the cores
-    that the next contender needs. Raises RnnbenchError for one that does not rest within ``most`` seconds.
-    """
-    begun = time.perf_counter()
-    while True:
-        busy, since = time.process_time(), time.perf_counter()
-        time.sleep(window)
-        if time.process_time() - busy < 0.1 * (time.perf_counter() - since):
-            return
-        if time.perf_counter() - begun > most:
-            raise RnnbenchError(f"its threads are still at work {most:g} s after a call")
 
 
 class Ring:

@@ -19,25 +19,23 @@ from typing import Any, Protocol
 import numpy as np
 
 from rnnbench.engines.cpu.cache import ITEMSIZE, shared_address
+from rnnbench.engines.cpu.caches import Cache, data_caches
 from rnnbench.engines.cpu.host import host
 from rnnbench.engines.cpu.kernels.limit_sizes import CHAINS, SUMS
+from rnnbench.engines.cpu.memory import aligned
 from rnnbench.errors import RnnbenchError, positive
-from rnnbench.measure.caches import Cache, data_caches
 from rnnbench.measure.machine import available_cores
-from rnnbench.measure.process import Worker
+from rnnbench.measure.process import REST_SECONDS, Worker, come_to_rest
 from rnnbench.measure.record import new_record
 
 DTYPES = ("float32", "float64")
 GEMM_SIZE = 2048
 MEMORY_LIMIT = 1 << 30  # bytes read, at most, to measure memory
-# Longer than the thread pools of OpenMP and OpenBLAS spin after their work.
-REST_SECONDS = 0.02
 # Into so many pieces the rounds of a thread are cut where their number allows it.
 PIECES = 16
 # Long enough for the system to spread new threads over cores that others use too: where they were busy, bursts of 20 ms
 # showed a third less than the matrix product did, whose threads had been running for long.
 BURST_SECONDS = 0.1
-_ALIGNMENT = 64
 
 
 def machine_limits(
@@ -153,17 +151,17 @@ def _take_turns(
         for one in {(one.process, one.name): one for one in quantities}.values():
             workers[one.process].ask("prepare", name=one.name, probe=one.probe, arguments=one.arguments)
 
-        def sample(one: Quantity, rest: float) -> float:
-            asked = {"threads": one.facts["threads"], "burst_seconds": burst_seconds, "rest": rest}
+        def sample(one: Quantity) -> float:
+            asked = {"threads": one.facts["threads"], "burst_seconds": burst_seconds}
             return workers[one.process].ask("sample", name=one.name, **asked)
 
         for one in quantities:  # finds how many rounds fill a burst
-            sample(one, rest=0.0)
+            sample(one)
         turn = 0.0
         while len(taken[0]) < 3 or time.perf_counter() - begun + turn < seconds:
             turn_begun = time.perf_counter()
             for one, samples in zip(quantities, taken, strict=True):
-                samples.append(sample(one, REST_SECONDS))
+                samples.append(sample(one))
             turn = time.perf_counter() - turn_begun
     return taken
 
@@ -191,16 +189,16 @@ class Held:
         """Make a probe of the class ``probe``."""
         self._probes[name] = _PROBES[probe](**arguments)
 
-    def sample(self, name: str, threads: int, burst_seconds: float, rest: float) -> float:
-        """Return the quantity over one burst, after a rest and, where rounds are short, an untimed run."""
+    def sample(self, name: str, threads: int, burst_seconds: float) -> float:
+        """Return the quantity over one burst, after an untimed run where rounds are short; then come to rest."""
         probe, rounds = self._probes[name], self._rounds.get((name, threads), 1)
-        time.sleep(rest)
         if rounds >= 8:
             probe.run(threads, rounds // 8)
         while True:
             took = probe.run(threads, rounds)
             if took >= burst_seconds:
                 self._rounds[name, threads] = rounds
+                come_to_rest()
                 return probe.value(threads, rounds, took)
             # Not in one leap: the first round of anything is slow.
             rounds = math.ceil(rounds * min(16.0, 1.5 * burst_seconds / took))
@@ -219,7 +217,7 @@ class MultiplyAdds:
 
     def run(self, threads: int, rounds: int) -> float:
         # v = v / 2 + 1 / 2 stays near 1: no number overflows or becomes subnormal.
-        blocks = [aligned(self._bytes) for _ in range(threads)]
+        blocks = [_zeros(self._bytes) for _ in range(threads)]
         for block in blocks:
             block.view(self._dtype)[...] = 0.5
         pieces = math.gcd(rounds, PIECES)
@@ -247,10 +245,10 @@ class Reads:
         self._function = c_function(dtype, "read", 4)
         turn = SUMS * host().vector_bytes
         size = working_set // turn * turn
-        self._blocks = [aligned(size) for _ in range(threads)]
+        self._blocks = [_zeros(size) for _ in range(threads)]
         for block in self._blocks:
             block[...] = 1  # pages that nobody has written are all the same page of zeros
-        self._totals = [aligned(turn) for _ in range(threads)]
+        self._totals = [_zeros(turn) for _ in range(threads)]
 
     def run(self, threads: int, rounds: int) -> float:
         pieces = math.gcd(rounds, PIECES)
@@ -296,11 +294,9 @@ def c_function(dtype: str, kernel: str, arguments: int) -> Callable[..., None]:
     return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(shared_address(dtype, "limits", kernel))
 
 
-def aligned(size: int) -> np.ndarray:
+def _zeros(size: int) -> np.ndarray:
     """Return zeroed bytes that begin at a cache line."""
-    raw = np.zeros(size + _ALIGNMENT, np.uint8)
-    offset = -raw.ctypes.data % _ALIGNMENT
-    return raw[offset : offset + size]
+    return aligned((size,), np.dtype(np.uint8), zero=True)
 
 
 def together(calls: Sequence[Callable[[], object]], pieces: int) -> float:

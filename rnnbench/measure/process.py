@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ sys.path[:] = json.loads(sys.argv[1])
 from rnnbench.measure.process import serve
 serve(sys.argv[2])
 """
+REST_SECONDS = 0.01  # a process rests when it used less than a tenth of a core for so long
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -122,3 +124,19 @@ def serve(target: str) -> None:
             return
         pickle.dump(getattr(held, method)(**arguments), answers, protocol=pickle.HIGHEST_PROTOCOL)
         answers.flush()
+
+
+def come_to_rest(window: float = REST_SECONDS, most: float = 2.0) -> None:
+    """Return once this process hardly used a processor for ``window`` seconds.
+
+    Thread pools go on spinning after their work, for 60 ms in ONNX Runtime and over 100 ms in OpenBLAS, on the cores
+    that the next contender needs. Raises RnnbenchError for one that does not rest within ``most`` seconds.
+    """
+    begun = time.perf_counter()
+    while True:
+        busy, since = time.process_time(), time.perf_counter()
+        time.sleep(window)
+        if time.process_time() - busy < 0.1 * (time.perf_counter() - since):
+            return
+        if time.perf_counter() - begun > most:
+            raise RnnbenchError(f"its threads are still at work {most:g} s after a call")

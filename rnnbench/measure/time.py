@@ -7,10 +7,10 @@ from typing import Any, Self
 
 from rnnbench.errors import RnnbenchError, positive
 from rnnbench.measure.check import Question, check, pose
-from rnnbench.measure.contender import REST_SECONDS, why_not
+from rnnbench.measure.contender import why_not
 from rnnbench.measure.limit_contender import is_limit
 from rnnbench.measure.machine import available_cores
-from rnnbench.measure.process import Worker
+from rnnbench.measure.process import REST_SECONDS, Worker
 from rnnbench.measure.record import key_of, new_record
 
 MODES = ("forward", "training")

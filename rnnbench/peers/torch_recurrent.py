@@ -6,7 +6,7 @@ of the ``forward`` of the cells of torchrecurrent 0.2.5.
 """
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from rnnbench.cells import get_cell
 from rnnbench.peers import Workload
+from rnnbench.peers._torch import TorchLayer
 
 NAME = "torchrecurrent"
 
@@ -67,7 +68,7 @@ def supports(cell: str, training: bool) -> str | None:
     return f"{reason}: {_DIFFERENT[cell]}" if cell in _DIFFERENT else reason
 
 
-def prepare(work: Workload) -> "RecurrentLayer":
+def prepare(work: Workload) -> TorchLayer:
     """Return a layer with our weights; sets the number of torch's threads for the whole process."""
     import torch
     import torchrecurrent
@@ -83,71 +84,15 @@ def prepare(work: Workload) -> "RecurrentLayer":
         dtype=getattr(torch, work.dtype),
         **row.options,
     )
-    layer.train(work.training)
-    prepared = RecurrentLayer(layer, row, work.training)
-    prepared.set_params(work.params)
-    return prepared
+    weights = dict(layer.cells[0].named_parameters())
+    return TorchLayer(layer, weights, lambda arrays: _blocks(arrays, row), work.params, work.training)
 
 
-class RecurrentLayer:
-    """A layer of torchrecurrent behind the protocol of contenders."""
-
-    def __init__(self, layer: Any, row: _Layer, training: bool):
-        self._layer, self._row, self._training = layer, row, training
-        self._weights = dict(layer.cells[0].named_parameters())
-
-    def _blocks(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return views of its arrays (weights or their gradients) under our names and in our layout."""
-        blocks = {}
-        for array, names in self._row.arrays.items():
-            ours = names.split()
-            for name, block in zip(ours, np.split(arrays[array], len(ours)), strict=True):
-                blocks[name] = block.T
-        return blocks
-
-    def set_params(self, params: Mapping[str, np.ndarray]) -> None:
-        """Copy our weights into the layer."""
-        blocks = self._blocks({name: weight.detach().numpy() for name, weight in self._weights.items()})
-        for name, array in params.items():
-            blocks[name][...] = array
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return ``y [T, B, H]``."""
-        import torch
-
-        with torch.inference_mode():
-            return self._layer(torch.from_numpy(x))[0].numpy()
-
-    def training(self, x: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return ``y`` and the gradients of ``sum(y * dy)`` by our names, ``"x"`` included."""
-        inputs, y = self._step(x, dy)()
-        gradients = {name: weight.grad.numpy() for name, weight in self._weights.items()}
-        return y.detach().numpy(), {**self._blocks(gradients), "x": inputs.grad.numpy()}
-
-    def timed(self, x: np.ndarray, dy: np.ndarray) -> Callable[[], Any]:
-        """Return the call that a user of torchrecurrent would write, on tensors that exist already."""
-        import torch
-
-        if self._training:
-            return self._step(x, dy)
-        layer, inputs = self._layer, torch.from_numpy(x)
-
-        @torch.inference_mode()
-        def call() -> Any:
-            return layer(inputs)
-
-        return call
-
-    def _step(self, x: np.ndarray, dy: np.ndarray) -> Callable[[], tuple[Any, Any]]:
-        import torch
-
-        layer, inputs, upstream = self._layer, torch.from_numpy(x).requires_grad_(), torch.from_numpy(dy)
-
-        def step() -> tuple[Any, Any]:
-            inputs.grad = None
-            layer.zero_grad(set_to_none=True)
-            y, _ = layer(inputs)
-            y.backward(upstream)
-            return inputs, y
-
-        return step
+def _blocks(arrays: Mapping[str, np.ndarray], row: _Layer) -> dict[str, np.ndarray]:
+    """Return views of its arrays (weights or their gradients) under our names and in our layout."""
+    blocks = {}
+    for array, names in row.arrays.items():
+        ours = names.split()
+        for name, block in zip(ours, np.split(arrays[array], len(ours)), strict=True):
+            blocks[name] = block.T
+    return blocks

@@ -126,21 +126,8 @@ def speed_up(records: Records, palette: Palette) -> list[Figure]:
     found = []
     for (peer, mode), data in compared.groupby(["peer", "mode"], sort=False) if rows else []:
         order = data.drop_duplicates("shape").sort_values("work")["shape"].tolist()
-        pick = alt.selection_point(name="pick", fields=["cell"], bind="legend")
-        base = alt.Chart(data).encode(
-            y=alt.Y("shape:N", title=None, sort=order, axis=alt.Axis(grid=True, tickBand="extent")),
-            yOffset=alt.YOffset("cell:N", sort=list(palette.names)),
-            color=palette.colour(data["cell"]),
-            opacity=alt.when(pick).then(alt.value(1)).otherwise(alt.value(FADED)),
-        )
-        title = f"time of {peer} / ours"
-        ends = pd.concat([data["ratio"], data["low"].dropna(), data["high"].dropna(), pd.Series([1.0])])
-        x = alt.X("ratio:Q", title=title, **log_axis(ends, ticks=False))
-        interval = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q")
         tips = _tips("cell", "shape", told="speed-up (95% interval)", ours="rnnbench", theirs=str(peer))
-        points = base.mark_point().encode(x=x, shape=palette.shape(data["cell"]), tooltip=tips)
-        level = alt.Chart(pd.DataFrame({"level": [1]})).mark_rule(strokeDash=[4, 4]).encode(x="level:Q")
-        chart = alt.layer(level, interval, points.add_params(pick))
+        chart = ratios_by_shape(data, order, palette, f"time of {peer} / ours", tips)
         caption = (
             f"Right of the dashed line rnnbench is faster than {peer}, left of it slower. Median of the paired ratios "
             "with its 95% bootstrap interval; an interval that crosses the line decides nothing. Rows: T × B × I × H."
@@ -151,10 +138,34 @@ def speed_up(records: Records, palette: Palette) -> list[Figure]:
                 f"Speed-up over {peer}, {mode}",
                 caption,
                 chart,
-                max(140, 14 * len(data) + 40),
+                ratios_height(data),
             )
         )
     return found
+
+
+def ratios_by_shape(
+    data: frames.Frame, shapes: list[str], palette: Palette, title: str, tips: list[alt.Tooltip]
+) -> Chart:
+    """Return each cell's ``ratio`` and its interval from ``low`` to ``high`` by shape, with a dashed line at 1."""
+    pick = alt.selection_point(name="pick", fields=["cell"], bind="legend")
+    base = alt.Chart(data).encode(
+        y=alt.Y("shape:N", title=None, sort=shapes, axis=alt.Axis(grid=True, tickBand="extent")),
+        yOffset=alt.YOffset("cell:N", sort=list(palette.names)),
+        color=palette.colour(data["cell"]),
+        opacity=alt.when(pick).then(alt.value(1)).otherwise(alt.value(FADED)),
+    )
+    ends = pd.concat([data["ratio"], data["low"].dropna(), data["high"].dropna(), pd.Series([1.0])])
+    x = alt.X("ratio:Q", title=title, **log_axis(ends, ticks=False))
+    interval = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q")
+    points = base.mark_point().encode(x=x, shape=palette.shape(data["cell"]), tooltip=tips)
+    level = alt.Chart(pd.DataFrame({"level": [1]})).mark_rule(strokeDash=[4, 4]).encode(x="level:Q")
+    return alt.layer(level, interval, points.add_params(pick))
+
+
+def ratios_height(data: frames.Frame) -> int:
+    """Return the height that ``ratios_by_shape`` needs."""
+    return max(140, 14 * len(data) + 40)
 
 
 def memory(records: Records, palette: Palette) -> list[Figure]:

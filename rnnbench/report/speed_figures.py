@@ -7,7 +7,7 @@ import altair as alt
 import pandas as pd
 
 from rnnbench.report import frames
-from rnnbench.report.figures import FADED, Figure, finished, log_axis
+from rnnbench.report.figures import Figure, finished, ratios_by_shape, ratios_height
 from rnnbench.report.palette import Palette
 from rnnbench.report.quantities import seconds, times
 from rnnbench.report.speed import speed_rows
@@ -29,26 +29,13 @@ def against_best_peer(records: Iterable[Mapping[str, Any]], palette: Palette) ->
 
 def _figure(mode: str, data: frames.Frame, palette: Palette) -> Figure:
     shapes = data["shape"].drop_duplicates().tolist()
-    pick = alt.selection_point(name="pick", fields=["cell"], bind="legend")
-    base = alt.Chart(data).encode(
-        y=alt.Y("shape:N", title=None, sort=shapes, axis=alt.Axis(grid=True, tickBand="extent")),
-        yOffset=alt.YOffset("cell:N", sort=list(palette.names)),
-        color=palette.colour(data["cell"]),
-        opacity=alt.when(pick).then(alt.value(1)).otherwise(alt.value(FADED)),
-    )
-    title = "time of the best peer / ours"
-    x = alt.X("ratio:Q", title=title, **log_axis(pd.concat([data["low"], data["high"], pd.Series([1.0])]), ticks=False))
-    interval = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q")
     tips = {"cell": "cell", "shape": "T×B×I×H", "peer": "best peer", "told": "ratio (95% interval)"}
     tips |= {"ours": "ours", "theirs": "best peer's time"}
     shown = [alt.Tooltip(f"{field}:N", title=name) for field, name in tips.items()]
-    points = base.mark_point().encode(x=x, shape=palette.shape(data["cell"]), tooltip=shown)
-    level = alt.Chart(pd.DataFrame({"level": [1]})).mark_rule(strokeDash=[4, 4]).encode(x="level:Q")
+    chart = ratios_by_shape(data, shapes, palette, "time of the best peer / ours", shown)
     caption = (
         "Right of the dashed line we are faster than every other library, left of it one of them is faster. Median of "
         "the paired ratios with its 95% interval. Rows: T × B × I × H."
     )
     word = WORDS[mode]
-    height = max(140, 14 * len(data) + 40)
-    chart = alt.layer(level, interval, points.add_params(pick))
-    return finished(f"best_peer_{word}", f"Against the best peer, {word}", caption, chart, height)
+    return finished(f"best_peer_{word}", f"Against the best peer, {word}", caption, chart, ratios_height(data))

@@ -4,12 +4,12 @@ import os
 import platform
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
+from rnnbench.engines.cpu.caches import data_caches
 from rnnbench.engines.cpu.kernels import layout
 from rnnbench.errors import RnnbenchError
 
-# Second-level cache of a core where the system does not tell: the smallest that is common.
+# Second-level cache of a core where the system tells of others only.
 USUAL_LEVEL_2 = 512 << 10
 
 
@@ -45,15 +45,7 @@ def host() -> Host:
     bits = os.environ.get("RNNBENCH_VECTOR_BITS", str(widest * 8))
     if bits not in ("128", "256", "512") or int(bits) > widest * 8:
         raise RnnbenchError(f"RNNBENCH_VECTOR_BITS must be 128, 256 or 512 and at most {widest * 8} here, got {bits!r}")
+    level_2 = next((cache.size for cache in data_caches()[0] if cache.level == 2), USUAL_LEVEL_2)
     # Narrower vectors than the host's come with the registers of the machines that have no wider ones.
     registers = 32 if arm or int(bits) == 512 else 16
-    return Host(llvm.get_host_cpu_name(), features.flatten(), int(bits) // 8, registers, _level_2_bytes())
-
-
-def _level_2_bytes() -> int:
-    """Return the size of a core's second-level cache as Linux tells it, else the usual one."""
-    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        if (index / "level").read_text().strip() == "2":
-            size = (index / "size").read_text().strip()
-            return int(size.rstrip("KM")) << (20 if size.endswith("M") else 10)
-    return USUAL_LEVEL_2
+    return Host(llvm.get_host_cpu_name(), features.flatten(), int(bits) // 8, registers, level_2)

@@ -96,11 +96,14 @@ class _Pool:
         self._job[: layout.JOB_BARRIER] = (phases, count, plan, threads)
         self._summon(self._at, self._sleeping_at)
         sleeping = [thread for thread in range(1, threads) if self._sleeping[thread]]
-        if sleeping:
-            self._spread()
-        for thread in sleeping:
-            self._wake[thread].release()
-        self._run(0, self._at)
+        try:
+            if sleeping:
+                self._spread()
+        finally:
+            # Also when Ctrl-C came just now: threads that were summoned wait for all others.
+            for thread in sleeping:
+                self._wake[thread].release()
+            self._run(0, self._at)
 
 
 _pool: _Pool | None = None
