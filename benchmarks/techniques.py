@@ -74,6 +74,12 @@ def small_pages() -> None:
     memory.HUGE_PAGE = 1 << 60
 
 
+def no_asking_ahead() -> None:
+    from rnnbench.engines.cpu.plan import Plan
+
+    Plan.ahead = lambda self, streams: None
+
+
 def batch_only() -> None:
     from rnnbench.engines.cpu import run
     from rnnbench.engines.cpu.split import Split
@@ -96,6 +102,7 @@ TECHNIQUES: dict[str, tuple[Callable[[], None] | None, dict[str, str]]] = {
     "gradients and pre-activations in the memory of saved values": (no_reuse_of_saved, {}),
     "results in memory that the caller has dropped": (new_results, {}),
     "huge pages": (small_pages, {}),
+    "asking for the next step's memory before it is written": (no_asking_ahead, {}),
     "units split where that is better, not only the batch": (batch_only, {}),
     "batch split where that is better, not only the units": (units_only, {}),
     "vectors of 512 bits, not 256": (None, {"RNNBENCH_VECTOR_BITS": "256"}),

@@ -96,6 +96,7 @@ class Forward:
         plan.rows("BEFORE", plan.numbered(before), "BEFORE_COUNT")
         plan.rows("CHECKS", [(plan.stream(X), kernel.input_size)], "CHECK_COUNT")
         plan.stages(self.tiles, kernel.tile_address, self._products)
+        plan.ahead(s for tile in self.tiles for s, _ in tile.stores)
         plan.frames(self.tiles, self.split.threads)
         program = kernel.program
         last, row = T & self.states.mask, kernel.hidden * kernel.dtype.itemsize

@@ -106,6 +106,16 @@ class Plan:
             row[1] = address(product_table) + row[1] * product_table.strides[0]
             row[3] = address(stream_table) + row[3] * 8
         self.rows("STAGES", rows, "STAGE_COUNT")
+        # Without a product in its steps a unit reads only itself: who shares the units need not wait for one another.
+        self.set("RECURRENT", bool(product_rows))
+
+    def ahead(self, streams: Iterable[Stream]) -> None:
+        """Write the streams whose rows of the next step are prefetched; those in rings are in cache already."""
+        chosen = [self.stream(s) for s in dict.fromkeys(streams) if self.entry(s)[2] == -1]
+        array = np.array(chosen or [0], dtype=np.int64)
+        self.keep(array)
+        self.set("AHEAD", address(array))
+        self.set("AHEAD_COUNT", len(chosen))
 
     def frames(self, tiles: Sequence[Tile], threads: int) -> None:
         """Reserve each thread's tables of operands and of stream addresses."""

@@ -2,7 +2,8 @@
 
 Threads form groups: groups share the rows of the batch, the members of a group share the units. Splitting rows needs no
 waiting, but every group reads all weights; splitting units divides the weights, and members wait for one another after
-every stage. All costs are in processor cycles of a core; they need to be right to within a factor of two, to choose.
+every stage, unless the cell has no recurrent products. All costs are in processor cycles of a core; they need to be
+right to within a factor of two, to choose.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def step_cycles(program: Program, sizes: tuple[int, int], itemsize: int, host: H
     multiplying = recurrent * hidden * vectors * max(rows / FMA_PORTS, 1.0)
     projecting = projected * inputs * vectors * rows / FMA_PORTS
     pointwise = sum(node.op.cost for node in program.nodes) * vectors * rows * POINTWISE
-    waiting = len(program.stages) * (STAGE + (BARRIER if members > 1 else 0))
+    waiting = len(program.stages) * (STAGE + (BARRIER if members > 1 and recurrent else 0))
     recurring = max(multiplying, reading) + (0 if level_2 else OVERLAP_LOSS) * min(multiplying, reading)
     return recurring + projecting + pointwise + waiting
 

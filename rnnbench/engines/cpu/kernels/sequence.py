@@ -12,6 +12,8 @@ from .layout import (
     ADD,
     AFTER,
     AFTER_COUNT,
+    AHEAD,
+    AHEAD_COUNT,
     B_STRIDE,
     BARRIER_SIZE,
     BARRIERS,
@@ -56,6 +58,7 @@ from .layout import (
     PRODUCT,
     PRODUCT_SIZE,
     PRODUCTS,
+    RECURRENT,
     RESULT,
     REVERSED,
     ROW_BYTES,
@@ -83,9 +86,23 @@ from .layout import (
 )  # fmt: skip
 from .product import PANEL
 from .setting import LANES
-from .vector import SIZE, all_finite, call, constant, integer_at, load, load_part, set_integer, splat, store, store_part
+from .vector import (
+    SIZE,
+    all_finite,
+    call,
+    constant,
+    integer_at,
+    load,
+    load_part,
+    prefetch,
+    set_integer,
+    splat,
+    store,
+    store_part,
+)
 
 ZERO = constant(0.0)
+LINE_BYTES = 64
 ROW_BLOCK = 24  # rows of a tile: its pre-activations stay in the first-level cache between product and tile
 
 
@@ -234,7 +251,7 @@ def run_steps(thread, threads, chunk, plan):
 def run_part(plan, thread, barrier, first, count, row, rows):
     """Run some steps; what can be one product over all of them goes before or after, while they are in cache."""
     members = integer_at(plan, MEMBERS)
-    member = thread % members
+    member, recurrent = thread % members, integer_at(plan, RECURRENT)
     operands = integer_at(plan, FRAMES) + thread * integer_at(plan, FRAME_BYTES)
     for c in range(integer_at(plan, CHECK_COUNT)):
         check_rows(plan, integer_at(plan, CHECKS) + c * (CHECK_SIZE * 8), member, first, count, row, rows)
@@ -243,9 +260,13 @@ def run_part(plan, thread, barrier, first, count, row, rows):
         multiply_steps(plan, product, operands, member, first, count, row, rows)
     for i in range(count):
         t = first + count - 1 - i if integer_at(plan, REVERSED) else first + i
+        prefetch_step(plan, member, t + 1, row, rows)
         for s in range(integer_at(plan, STAGE_COUNT)):
             run_stage(plan, integer_at(plan, STAGES) + s * (STAGE_SIZE * 8), operands, member, t, row, rows)
-            wait_for_all(barrier, members)
+            if recurrent:
+                wait_for_all(barrier, members)
+    if not recurrent:
+        wait_for_all(barrier, members)
     for p in range(integer_at(plan, AFTER_COUNT)):
         product = integer_at(plan, AFTER) + p * (PRODUCT_SIZE * 8)
         multiply_steps(plan, product, operands, member, first, count, row, rows)
@@ -254,6 +275,23 @@ def run_part(plan, thread, barrier, first, count, row, rows):
         for c in range(integer_at(plan, COPY_COUNT)):
             copy_steps(plan, integer_at(plan, COPIES) + c * (COPY_SIZE * 8), member, first, count, row, rows)
         wait_for_all(barrier, members)
+
+
+@body
+def prefetch_step(plan, member, t, row, rows):
+    """Ask for this member's columns of what a step will write, while the one before it runs.
+
+    A store to a line that is in no cache waits until it has been read: without this, writing y would take longer than
+    computing it in a cell without recurrent products.
+    """
+    width, members = integer_at(plan, WIDTH), integer_at(plan, MEMBERS)
+    begin, end = share(width, member, members), share(width, member + 1, members)
+    for a in range(integer_at(plan, AHEAD_COUNT)):
+        stream = integer_at(integer_at(plan, AHEAD), a)
+        for r in range(row, row + rows):
+            at = stream_at(plan, stream, t, r)
+            for byte in range(begin * SIZE, end * SIZE, LINE_BYTES):
+                prefetch(at + byte)
 
 
 @body

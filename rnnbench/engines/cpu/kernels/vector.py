@@ -200,6 +200,19 @@ def store(typingctx, start, offset, value):
     return types.void(address, address, value), generate
 
 
+@intrinsic
+def prefetch(typingctx, where):
+    """Ask for the cache line at an address, to be written soon; no address is wrong."""
+
+    def generate(context, builder, sig, args):
+        at, flag = pointer(builder, args[0]), ir.IntType(32)
+        function = llvm_function(builder, "llvm.prefetch.p0", ir.VoidType(), [at.type, flag, flag, flag])
+        builder.call(function, [at, flag(1), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return types.void(address), generate
+
+
 def _first_lanes(builder: ir.IRBuilder, count: ir.Value) -> ir.Value:
     """Return the mask of the first ``count`` lanes."""
     kind = ir.VectorType(ir.IntType(32), LANES)
