@@ -77,7 +77,7 @@ def small_pages() -> None:
 def no_asking_ahead() -> None:
     from rnnbench.engines.cpu.plan import Plan
 
-    Plan.ahead = lambda self, streams: None
+    Plan.ahead = lambda self, steps: None
 
 
 def batch_only() -> None:

@@ -96,7 +96,10 @@ class Forward:
         plan.rows("BEFORE", plan.numbered(before), "BEFORE_COUNT")
         plan.rows("CHECKS", [(plan.stream(X), kernel.input_size)], "CHECK_COUNT")
         plan.stages(self.tiles, kernel.tile_address, self._products)
-        plan.ahead(s for tile in self.tiles for s, _ in tile.stores)
+        # Pre-activations are written a chunk before their step, everything else by its tile.
+        over = {Stream("saved", name) for name in self.over_saved.values()}
+        written = dict.fromkeys(s for tile in self.tiles for s, _ in tile.stores)
+        plan.ahead({s: self.chunk if s in over else 1 for s in written})
         plan.frames(self.tiles, self.split.threads)
         program = kernel.program
         last, row = T & self.states.mask, kernel.hidden * kernel.dtype.itemsize

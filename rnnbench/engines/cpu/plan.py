@@ -109,13 +109,9 @@ class Plan:
         # Without a product in its steps a unit reads only itself: who shares the units need not wait for one another.
         self.set("RECURRENT", bool(product_rows))
 
-    def ahead(self, streams: Iterable[Stream]) -> None:
-        """Write the streams whose rows of the next step are prefetched; those in rings are in cache already."""
-        chosen = [self.stream(s) for s in dict.fromkeys(streams) if self.entry(s)[2] == -1]
-        array = np.array(chosen or [0], dtype=np.int64)
-        self.keep(array)
-        self.set("AHEAD", address(array))
-        self.set("AHEAD_COUNT", len(chosen))
+    def ahead(self, steps: dict[Stream, int]) -> None:
+        """Write which streams are asked for so many steps ahead; those in rings are in cache already."""
+        self.rows("AHEAD", [(self.stream(s), n) for s, n in steps.items() if self.entry(s)[2] == -1], "AHEAD_COUNT")
 
     def frames(self, tiles: Sequence[Tile], threads: int) -> None:
         """Reserve each thread's tables of operands and of stream addresses."""

@@ -46,6 +46,9 @@ FROM, FROM_ROW, TO, TO_ROW, VALUES, ADD, ROWS_SIZE = range(7)
 COPY_FROM, COPY_TO, COPY_VALUES, COPY_SIZE = range(4)
 CHECK_STREAM, CHECK_VALUES, CHECK_SIZE = range(3)
 
+# What is asked for before it is written: a stream, and how many steps ahead.
+AHEAD_STREAM, AHEAD_STEPS, AHEAD_SIZE = range(3)
+
 # A vector over units that is a sum of parameters: destination, address of one of them, whether it is the first.
 SUM_TO, SUM_FROM, SUM_FIRST, SUM_SIZE = range(4)
 

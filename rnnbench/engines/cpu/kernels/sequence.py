@@ -14,6 +14,9 @@ from .layout import (
     AFTER_COUNT,
     AHEAD,
     AHEAD_COUNT,
+    AHEAD_SIZE,
+    AHEAD_STEPS,
+    AHEAD_STREAM,
     B_STRIDE,
     BARRIER_SIZE,
     BARRIERS,
@@ -260,7 +263,7 @@ def run_part(plan, thread, barrier, first, count, row, rows):
         multiply_steps(plan, product, operands, member, first, count, row, rows)
     for i in range(count):
         t = first + count - 1 - i if integer_at(plan, REVERSED) else first + i
-        prefetch_step(plan, member, t + 1, row, rows)
+        prefetch_steps(plan, member, t, row, rows)
         for s in range(integer_at(plan, STAGE_COUNT)):
             run_stage(plan, integer_at(plan, STAGES) + s * (STAGE_SIZE * 8), operands, member, t, row, rows)
             if recurrent:
@@ -278,8 +281,8 @@ def run_part(plan, thread, barrier, first, count, row, rows):
 
 
 @body
-def prefetch_step(plan, member, t, row, rows):
-    """Ask for this member's columns of what a step will write, while the one before it runs.
+def prefetch_steps(plan, member, t, row, rows):
+    """Ask for this member's columns of what later steps will write, while step t runs.
 
     A store to a line that is in no cache waits until it has been read: without this, writing y would take longer than
     computing it in a cell without recurrent products.
@@ -287,9 +290,10 @@ def prefetch_step(plan, member, t, row, rows):
     width, members = integer_at(plan, WIDTH), integer_at(plan, MEMBERS)
     begin, end = share(width, member, members), share(width, member + 1, members)
     for a in range(integer_at(plan, AHEAD_COUNT)):
-        stream = integer_at(integer_at(plan, AHEAD), a)
+        ahead = integer_at(plan, AHEAD) + a * (AHEAD_SIZE * 8)
+        stream, step = integer_at(ahead, AHEAD_STREAM), t + integer_at(ahead, AHEAD_STEPS)
         for r in range(row, row + rows):
-            at = stream_at(plan, stream, t, r)
+            at = stream_at(plan, stream, step, r)
             for byte in range(begin * SIZE, end * SIZE, LINE_BYTES):
                 prefetch(at + byte)
 
