@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,10 @@ Entry = tuple[int, int, int, int, int]
 
 def address(array: np.ndarray) -> int:
     """Return where an array's data begins."""
-    return array.__array_interface__["data"][0]
+    try:  # four times as fast as to ask the array, but not for one that is read-only
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    except (TypeError, ValueError):
+        return array.ctypes.data
 
 
 def aligned(shape: Sequence[int], dtype: np.dtype, zero: bool = False) -> np.ndarray:
