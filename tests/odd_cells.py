@@ -8,7 +8,7 @@ import numpy as np
 from oracles.activations import relu as np_relu
 from oracles.activations import sigmoid as np_sigmoid
 
-from rnnbench.lang import absolute, cell, exp, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
+from rnnbench.lang import absolute, cell, exp, floor, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
 
 CELLS = {}
 
@@ -115,6 +115,19 @@ def _(p, x, h):
     k = np.where(h.real <= limit.real, h, limit)
     w = np.where(a.real <= h.real, 2 - k, k / (1 + e))
     return (np.tanh(m * k - np_relu(-w)) - 1 / (2 + e),)
+
+
+@cell(states="h t")
+def counting(x, R, b, h, t):
+    """A state that counts steps, and a unit that moves at every third."""
+    late = t - 3 * floor(t / 3)
+    return where(late >= 1, 0.5 * h, tanh(x.h + R.h(h) + b.h)), t + 1
+
+
+@means(counting, "h t")
+def _(p, x, h, t):
+    late = np.mod(t.real, 3)
+    return np.where(late >= 1, 0.5 * h, np.tanh(x @ p["W.h"] + h @ p["R.h"] + p["b.h"])), t + 1
 
 
 @cell(states="h")

@@ -14,6 +14,12 @@ ENGINES = [name for name, reason in rnnbench.engines().items() if reason is None
 Arrays = dict[str, np.ndarray]
 Sizes = tuple[int, int, int, int]  # T, B, I, H
 
+# Recurrent matrices that are smaller than orthogonal: with a gate that shares the candidate's matrix, or without a
+# squashing function, the recurrence would expand, and errors with it.
+GAIN = {"fast_grnn": 0.5, "lstm_niaf": 0.5, "lstm_noaf": 0.5}
+# States that a sum of positive numbers makes: by others a step would divide that it never meets.
+POSITIVE = {"slstm": ("n",)}
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -29,14 +35,17 @@ class Problem:
 def draw(layer: Layer, seed: int = 0) -> None:
     """Give ``layer`` new weights, in place, of a recurrence that does not expand.
 
-    Recurrent matrices are orthogonal, per-unit weights lie in [-1, 1], input weights keep the size of the input, and
-    no two biases are alike.
+    Recurrent matrices are orthogonal but for GAIN, per-unit weights lie in [-1, 1], input weights keep the size of the
+    input, and no two biases are alike.
     """
     rng = np.random.default_rng(seed)
     for name, array in layer.params.items():
         if name.startswith("R."):
-            q, r = np.linalg.qr(rng.normal(size=array.shape))
-            array[...] = q * np.sign(np.diag(r))
+            # Of what stands for a matrix, parts may be wider than high, or blocks of one.
+            high = array if array.shape[-2] >= array.shape[-1] else np.swapaxes(array, -1, -2)
+            q, r = np.linalg.qr(rng.normal(size=high.shape))
+            q = GAIN.get(layer.cell.name, 1.0) * q * np.sign(np.diagonal(r, axis1=-2, axis2=-1))[..., None, :]
+            array[...] = q if high is array else np.swapaxes(q, -1, -2)
         elif name.startswith("W."):
             array[...] = rng.normal(size=array.shape) / np.sqrt(layer.input_size)
         else:
@@ -51,10 +60,13 @@ def pose(layer: Layer, T: int, B: int, seed: int = 1) -> Problem:
     def normal(*shape: int) -> np.ndarray:
         return rng.normal(size=shape).astype(layer.dtype)
 
+    x, state = normal(T, B, layer.input_size), {name: normal(B, units) for name in layer.states}
+    for name in POSITIVE.get(layer.cell.name, ()):
+        state[name] = np.abs(state[name]) + layer.dtype.type(0.1)
     return Problem(
         sizes=(T, B, layer.input_size, units),
-        x=normal(T, B, layer.input_size),
-        state={name: normal(B, units) for name in layer.states},
+        x=x,
+        state=state,
         dy=normal(T, B, units),
         dfinal={name: normal(B, units) for name in layer.states},
     )

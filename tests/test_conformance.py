@@ -29,6 +29,9 @@ ODD_SIZES = [
     (75, 129, 3, 6),
 ]
 
+# Parameters that change nothing from a state of zeros: this one scales c and n, and the output is c / n.
+WITHOUT_EFFECT = {"slstm": ("b.i",)}
+
 # The reference is the definition: where a test compares an engine with it, only the others have something to show.
 other_engines = pytest.mark.parametrize("engine", [name for name in ENGINES if name != "reference"])
 every_engine = pytest.mark.parametrize("engine", ENGINES)
@@ -262,7 +265,11 @@ def test_weights_changed_in_place_are_seen_unless_frozen(cell, engine, dtype, la
         after, _ = layer.forward(problem.x)
         expected, _, _ = problems.exact(layer, problems.Problem(SIZES, problem.x, {}, problem.dy, {}))
         tolerances.assert_close(f"y after {name} changed", after, expected, tolerances.forward(dtype, SIZES))
-        assert np.abs(after - before[0]).max() > 1e-3, f"{name} was not seen"
+        change = np.abs(after - before[0]).max()
+        if name in WITHOUT_EFFECT.get(cell, ()):
+            assert change <= tolerances.forward(dtype, SIZES), name
+        else:
+            assert change > 1e-3, f"{name} was not seen"
         array[...] = old
         layer.freeze()
     layer.thaw()

@@ -69,6 +69,7 @@ EXACT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
     "sqrt": np.sqrt,
     "relu": lambda x: np.where(x < 0, 0, x),
+    "floor": np.floor,
 }
 
 
@@ -117,9 +118,10 @@ def sample(dtype: str) -> np.ndarray:
 # (all from -104.5 to -0.5 and 0.03 to 20); every 997th of all 2**32: exp 0.82, log 0.80, softplus 1.48. float64, among
 # 3 million drawn much as in ``sample``: exp 0.99, tanh 1.83, sigmoid 1.68, log 0.95, softplus 1.60.
 # ``test_every_float32`` prints what it finds.
+EXACT_ONES = {"relu": 0.0, "floor": 0.0}
 WORST = {
-    "float32": {"exp": 1.0, "tanh": 2.0, "sigmoid": 2.0, "log": 1.0, "softplus": 2.0, "sqrt": 0.5, "relu": 0.0},
-    "float64": {"exp": 1.1, "tanh": 2.0, "sigmoid": 2.0, "log": 1.1, "softplus": 2.0, "sqrt": 0.501, "relu": 0.0},
+    "float32": {"exp": 1.0, "tanh": 2.0, "sigmoid": 2.0, "log": 1.0, "softplus": 2.0, "sqrt": 0.5, **EXACT_ONES},
+    "float64": {"exp": 1.1, "tanh": 2.0, "sigmoid": 2.0, "log": 1.1, "softplus": 2.0, "sqrt": 0.501, **EXACT_ONES},
 }
 CASES = [(dtype, name) for dtype, bounds in WORST.items() for name in bounds]
 
@@ -166,10 +168,11 @@ def test_special_values(dtype):
         "softplus": [two, two, inf, 0, nan, most, 0, two, two],
         "sqrt": [0.0, -0.0, inf, nan, nan, np.sqrt(most), nan, np.sqrt(least), nan],
         "relu": [0.0, -0.0, inf, 0, nan, most, 0, least, 0],
+        "floor": [0.0, -0.0, inf, -inf, nan, most, -most, 0, -1],
     }.items():
         y, wanted = applied(name, dtype)(x), np.array(expected, dtype)
         np.testing.assert_array_equal(y, wanted, err_msg=name)
-        if name in ("tanh", "sqrt", "relu"):
+        if name in ("tanh", "sqrt", "relu", "floor"):
             np.testing.assert_array_equal(np.signbit(y[:2]), [False, True], err_msg=name)
 
 

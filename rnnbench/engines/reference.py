@@ -52,6 +52,7 @@ FUNCTIONS: Functions = {
     "sigmoid": lambda a: 1.0 / (1.0 + np.exp(-a)),
     "softplus": _softplus,
     "relu": lambda a: np.where(a.real < 0.0, 0.0, a),
+    "floor": lambda a: np.floor(np.real(a)),
     "ge": lambda a, b: np.real(a) >= np.real(b),
     "where": np.where,
 }

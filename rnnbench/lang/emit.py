@@ -23,7 +23,7 @@ multiple of LANES; ``units`` is H. ``frame`` is a table of (address, row stride 
 """
 
 from .compiled import body, kernel
-from .functions import exp, log, relu, sigmoid, softplus, sqrt, tanh
+from .functions import exp, floor, log, relu, sigmoid, softplus, sqrt, tanh
 from .vector import LANES, SIZE, constant, integer_at, load, load_part, splat, store, store_part, where
 
 '''
@@ -72,7 +72,7 @@ class _Names:
 
 
 _RESERVED = {
-    "exp", "log", "relu", "sigmoid", "softplus", "sqrt", "tanh", "where", "constant", "body", "kernel", "load",
+    "exp", "floor", "log", "relu", "sigmoid", "softplus", "sqrt", "tanh", "where", "constant", "body", "kernel", "load",
     "load_part", "store", "store_part", "splat", "integer_at", "row", "unit", "at", "rows", "column", "width", "units",
     "frame", "range",
 }  # fmt: skip

@@ -259,6 +259,11 @@ def relu(a: Operand) -> Node:
     return make(RELU, (as_node(a),))
 
 
+def floor(a: Operand) -> Node:
+    """Return the largest whole number up to a; its derivative is 0."""
+    return make(FLOOR, (as_node(a),))
+
+
 def absolute(a: Operand) -> Node:
     """Return |a|; its derivative at 0 is 1."""
     return where(ge(a, 0.0), a, neg(a))
@@ -295,6 +300,7 @@ SOFTPLUS = Op(
 )
 # Written with 0 >= y so that the derivative at 0 is 0, as in torch, and a NaN keeps its gradient.
 RELU = Op("relu", "relu({0})", r"\mathrm{{relu}}({0})", 9, 1, 1, lambda g, y, a: (where(ge(0.0, y), 0.0, g),))
+FLOOR = Op("floor", "floor({0})", r"\lfloor {0} \rfloor", 9, 1, 1, lambda g, y, a: (None,))
 GE = Op("ge", "{0} >= {1}", r"{0} \ge {1}", 3, 1, 1, lambda g, y, a, b: (None, None))
 WHERE = Op(
     "where",
@@ -307,7 +313,7 @@ WHERE = Op(
 )
 OPERATORS: dict[str, Op] = {
     op.name: op
-    for op in (ADD, SUB, MUL, DIV, NEG, EXP, LOG, SQRT, TANH, SIGMOID, SOFTPLUS, RELU, GE, WHERE)
+    for op in (ADD, SUB, MUL, DIV, NEG, EXP, LOG, SQRT, TANH, SIGMOID, SOFTPLUS, RELU, FLOOR, GE, WHERE)
 }  # fmt: skip
 
 

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from math import prod
 
 from rnnbench.errors import RnnbenchError, unknown
 from rnnbench.lang.trace import Equations, Program, trace
+from rnnbench.lang.weights import free_shapes, structures
 
 
 class CellSpec:
     """A recurrent cell: its equations, its documentation, and what is derived from them.
 
     ``init`` maps parameters ("R.h", or "R" for all recurrent matrices) to an initialiser of ``rnnbench.nn``: a name
-    ("identity", "orthogonal", "normal(0.001)", ...) or a number. The attributes ``states``, ``gates``, ``params``,
+    ("identity", "orthogonal", "normal(0.001)", ...) or a number. ``weights`` maps parameters to a structure of
+    ``rnnbench.lang.weights`` ("antisymmetric", "low_rank(8)", ...). The attributes ``states``, ``gates``, ``params``,
     ``recurrence`` and the counts describe the cell with its default hyper-parameters.
     """
 
     def __init__(
-        self, function: Equations, states: str, output: str | None, init: Mapping[str, str | float] | None
+        self,
+        function: Equations,
+        states: str,
+        output: str | None,
+        init: Mapping[str, str | float] | None,
+        weights: Mapping[str, str] | None = None,
     ) -> None:
         self.function = function
         self.name: str = function.__name__  # type: ignore[attr-defined]
         self.init: dict[str, str | float] = dict(init or {})
+        self.weights: dict[str, str] = dict(weights or {})
         self._declared = tuple(states.split())
         self._output = output if output is not None else (self._declared or ("",))[0]
         self._programs: dict[tuple[tuple[str, float], ...], Program] = {}
@@ -100,8 +109,8 @@ class CellSpec:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the equations and initialisation."""
-        return f"{self.program.digest}{sorted(self.init.items())}"
+        """SHA-256 of the equations, and the initialisation and structure of the weights."""
+        return f"{self.program.digest}{sorted(self.init.items())}{sorted(self.weights.items()) or ''}"
 
     def flops_per_step(self, input_size: int, hidden: int, pointwise: bool = False) -> int:
         """Return the operations of one forward step of one sequence (see Program.flops_per_step)."""
@@ -113,7 +122,10 @@ class CellSpec:
 
     def param_count(self, input_size: int, hidden: int) -> int:
         """Return the number of trainable values."""
-        return self.program.param_count(input_size, hidden)
+        program = self.program
+        found = structures(self.weights, program.params)
+        shapes = free_shapes(found, program.params, lambda name: program.shape(name, input_size, hidden))
+        return sum(prod(shape) for shape in shapes.values())
 
     def equations(self) -> list[str]:
         """Return the equations as the trace sees them, one assignment each, in Python's notation."""
@@ -129,11 +141,15 @@ class CellSpec:
 
 
 def cell(
-    states: str, output: str | None = None, init: Mapping[str, str | float] | None = None
+    states: str,
+    output: str | None = None,
+    init: Mapping[str, str | float] | None = None,
+    weights: Mapping[str, str] | None = None,
 ) -> Callable[[Equations], CellSpec]:
     """Declare a function as a cell.
 
     ``states`` names its state arguments, separated by blanks, in the order in which it returns their new values; the
-    first is the output unless ``output`` names another. ``init`` gives initialisers that differ from the default.
+    first is the output unless ``output`` names another. ``init`` gives initialisers that differ from the default,
+    ``weights`` structures of weights (``rnnbench.lang.weights``).
     """
-    return lambda function: CellSpec(function, states, output, init)
+    return lambda function: CellSpec(function, states, output, init, weights)

@@ -65,10 +65,13 @@ class Program:
         """The class proved from the graph: "dense", "elementwise" or "linear".
 
         dense: a product reads the state. linear: no product reads it, and every new state is affine in the old ones
-        with coefficients that do not depend on them, so steps compose associatively. elementwise: all else.
+        with coefficients that do not depend on them, so steps compose associatively. elementwise: all else. A state
+        that no step reads, such as an output, does not count: it is no part of the recurrence.
         """
+        read = {str(n.value) for n in self.nodes if n.op is ops.STATE}
+        recurring = [node for state, node in self.next_states.items() if state in read]
         degree: dict[Node, int] = {}  # in the old states: 0 free of them, 1 affine, 2 anything else
-        for node in self.nodes:
+        for node in walk(recurring):
             d = [degree[a] for a in node.args]
             if node.op is ops.STATE:
                 degree[node] = 1
@@ -86,12 +89,12 @@ class Program:
                 degree[node] = max(d[1:]) if d[0] == 0 else 2
             else:
                 degree[node] = 2 if any(d) else 0
-        return "linear" if all(degree[n] <= 1 for n in self.next_states.values()) else "elementwise"
+        return "linear" if all(degree[n] <= 1 for n in recurring) else "elementwise"
 
     @cached_property
     def smooth(self) -> bool:
-        """Whether the derivative is continuous: no relu and no where, at whose kink rounding decides the gradient."""
-        return not any(node.op in (ops.RELU, ops.WHERE) for node in self.nodes)
+        """Whether the derivative is continuous: no relu, where or floor, at whose kinks rounding decides it."""
+        return not any(node.op in (ops.RELU, ops.WHERE, ops.FLOOR) for node in self.nodes)
 
     def shape(self, param: str, input_size: int, hidden: int) -> tuple[int, ...]:
         """Return the shape of a parameter: W [I, H], R [H, H], b and p [H]."""

@@ -37,9 +37,69 @@ def fan_uniform(rng: np.random.Generator, shape: Shape) -> np.ndarray:
     return rng.uniform(-1.0, 1.0, shape) / np.sqrt(shape[-1])
 
 
+def fan_normal(rng: np.random.Generator, shape: Shape, gain: float = 1.0) -> np.ndarray:
+    """Draw from a normal distribution of mean 0 and deviation gain/sqrt(H)."""
+    return rng.normal(0.0, gain, shape) / np.sqrt(shape[-1])
+
+
+def log_uniform(rng: np.random.Generator, shape: Shape, low: float, high: float) -> np.ndarray:
+    """Draw the logarithm of what is uniform in (low, high]."""
+    return np.log(high - (high - low) * rng.uniform(size=shape))
+
+
+def ring(rng: np.random.Generator, shape: Shape, low: float, high: float) -> np.ndarray:
+    """Draw v so that exp(-exp(v)) is the modulus of numbers spread evenly over the ring between low and high.
+
+    Orvieto et al. 2023, arXiv:2303.06349, lemma 3.2.
+    """
+    square = low**2 + (high**2 - low**2) * rng.uniform(size=shape)
+    return np.log(-0.5 * np.log(square))
+
+
+def rotations(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    """Return A so that A - A^T rotates pairs of units by angles drawn uniformly from +-pi (Henaff et al. 2016)."""
+    pairs = np.arange(0, shape[0] - 1, 2)
+    free = np.zeros(shape)
+    free[pairs, pairs + 1] = rng.uniform(-np.pi, np.pi, len(pairs))
+    return free
+
+
+def legendre_frequencies(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    """Return the positive frequencies of the normal part of the HiPPO-LegS matrix of twice the size.
+
+    Its eigenvalues are -1/2 +- i frequency (Gu et al. 2022, arXiv:2206.11893, section 4; Smith et al. 2023).
+    """
+    root = np.sqrt(np.arange(2 * shape[-1]) + 0.5)
+    skew = np.tril(np.outer(root, root), -1)
+    return np.linalg.eigvalsh(1j * (skew - skew.T))[shape[-1] :] * np.ones(shape)
+
+
 def glorot_uniform(rng: np.random.Generator, shape: Shape) -> np.ndarray:
     """Draw uniformly from +-sqrt(6 / (rows + columns)) (Glorot and Bengio 2010)."""
-    return rng.uniform(-1.0, 1.0, shape) * np.sqrt(6.0 / sum(shape))
+    return rng.uniform(-1.0, 1.0, shape) * np.sqrt(6.0 / sum(shape[-2:]))
+
+
+def lecun_normal(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    """Draw from a normal distribution of mean 0 and deviation 1/sqrt(rows) (LeCun et al. 1998)."""
+    return rng.normal(0.0, 1.0, shape) / np.sqrt(shape[-2])
+
+
+def lecun_uniform(rng: np.random.Generator, shape: Shape, gain: float = 1.0) -> np.ndarray:
+    """Draw uniformly from +-gain sqrt(3 / rows): the deviation is that of ``lecun_normal`` times the gain."""
+    return gain * rng.uniform(-1.0, 1.0, shape) * np.sqrt(3.0 / shape[-2])
+
+
+def logit_uniform(rng: np.random.Generator, shape: Shape, low: float, high: float, power: float = 1.0) -> np.ndarray:
+    """Draw v so that the logistic function of v, to a power, is uniform in [low, high)."""
+    value = rng.uniform(low, high, shape) ** (1.0 / power)
+    return np.log(value) - np.log1p(-value)
+
+
+def positive_definite(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    """Draw a symmetric matrix with eigenvalues in (0, 1], the largest 1 (Talathi and Vartak 2015, arXiv:1511.03771)."""
+    normal = rng.normal(size=shape)
+    matrix = normal.T @ normal / shape[0] + np.eye(shape[0])
+    return matrix / np.linalg.eigvalsh(matrix)[-1]
 
 
 def orthogonal(rng: np.random.Generator, shape: Shape, gain: float = 1.0) -> np.ndarray:
@@ -54,8 +114,13 @@ def identity(rng: np.random.Generator, shape: Shape, gain: float = 1.0) -> np.nd
 
 
 INITIALISERS: dict[str, Callable[..., np.ndarray]] = {
-    f.__name__: f for f in (zeros, constant, normal, uniform, fan_uniform, glorot_uniform, orthogonal, identity)
-}
+    f.__name__: f
+    for f in (
+        zeros, constant, normal, uniform, fan_uniform, fan_normal, log_uniform, ring, rotations, legendre_frequencies,
+        glorot_uniform, lecun_normal, lecun_uniform, logit_uniform, positive_definite, orthogonal, identity,
+    )
+}  # fmt: skip
+SQUARE = ("orthogonal", "identity", "rotations", "positive_definite")
 
 
 def initial(rule: str | float, rng: np.random.Generator, shape: Shape) -> np.ndarray:
@@ -70,7 +135,7 @@ def initial(rule: str | float, rng: np.random.Generator, shape: Shape) -> np.nda
     name, arguments = match.group(1), match.group(2) or ""
     if name not in INITIALISERS:
         raise unknown("initialiser", name, INITIALISERS)
-    if name in ("orthogonal", "identity") and (len(shape) != 2 or shape[0] != shape[1]):
+    if name in SQUARE and (len(shape) != 2 or shape[0] != shape[1]):
         raise RnnbenchError(f"initialiser {name!r} makes square matrices, the parameter has shape {list(shape)}")
     try:
         numbers = [float(part) for part in arguments.split(",") if part.strip()]
@@ -80,7 +145,7 @@ def initial(rule: str | float, rng: np.random.Generator, shape: Shape) -> np.nda
 
 
 def rule_for(param: str, *choices: Mapping[str, str | float]) -> str | float:
-    """Return the rule for a parameter: the first of ``choices`` that names it ("R.h"), else its kind ("R")."""
+    """Return the rule for a parameter: the first of ``choices`` that names it ("R.h"), or its kind ("R")."""
     for choice in choices:
         for key in (param, param[0]):
             if key in choice:

@@ -8,7 +8,8 @@ from rnnbench.cells import get_cell
 from rnnbench.engines import Arrays, get_engine
 from rnnbench.errors import RnnbenchError, positive, unknown
 from rnnbench.lang import CellSpec
-from rnnbench.nn.initialisers import DEFAULTS, initial, rule_for
+from rnnbench.nn.initialisers import DEFAULTS
+from rnnbench.nn.parametrizations import Structured
 
 DTYPES = ("float32", "float64")
 
@@ -24,7 +25,9 @@ class Layer:
     hyper-parameters.
 
     ``params`` maps names to arrays ("W.i" [I, H], "R.i" [H, H], "b.i" [H], "p.u" [H]): change them in place, the next
-    call sees it. A layer is not for use by two Python threads at once. Raises RnnbenchError for bad arguments.
+    call sees it. ``structures`` gives parameters a structure besides those of the cell ({"R": "orthogonal_exp"}, names
+    in ``rnnbench.lang.weights``): ``params`` then holds what is trained in their place, and ``weights`` what the engine
+    multiplies. A layer is not for use by two Python threads at once. Raises RnnbenchError for bad arguments.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Layer:
         init: Mapping[str, str | float] | None = None,
         threads: int | None = None,
         checkpoint: int | None = None,
+        structures: Mapping[str, str] | None = None,
         **hyper: float,
     ) -> None:
         self.cell = get_cell(cell)
@@ -53,25 +57,22 @@ class Layer:
         self._kernel = get_engine(engine).prepare(
             self.program, self.dtype.name, self.input_size, self.hidden_size, threads, checkpoint
         )
+        shapes = {name: self.program.shape(name, input_size, hidden_size) for name in self.program.params}
+        self._structured = Structured({**self.cell.weights, **(structures or {})}, shapes)
         self.params = self._initial(seed, init or {})
+        self.weights = self._structured.weights(self.params)
         self._frozen = False
         self._saved: tuple[np.ndarray, bool] | None = None  # x of the last training forward, and whether last_only
 
     def _initial(self, seed: int, init: Mapping[str, str | float]) -> Arrays:
         for key in init:
-            if key not in self.program.params and key not in DEFAULTS:
-                raise unknown(f"parameter of {self.cell.name} in init", key, [*self.program.params, *DEFAULTS])
+            if key not in self._structured.shapes and key not in DEFAULTS:
+                known = [*self._structured.shapes, *DEFAULTS]
+                raise unknown(f"parameter of {self.cell.name} in init", key, known)
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
             raise RnnbenchError(f"seed must be a whole number of at least 0, got {seed!r}")
-        rng = np.random.default_rng(seed)
-        return {
-            param: initial(
-                rule_for(param, init, self.cell.init),
-                rng,
-                self.program.shape(param, self.input_size, self.hidden_size),
-            ).astype(self.dtype)
-            for param in self.program.params
-        }
+        drawn = self._structured.draw(np.random.default_rng(seed), init, self.cell.init)
+        return {name: array.astype(self.dtype) for name, array in drawn.items()}
 
     def __repr__(self) -> str:
         sizes = f"input_size={self.input_size}, hidden_size={self.hidden_size}"
@@ -108,7 +109,9 @@ class Layer:
         x = self._checked("x", x, (None, None, self.input_size), "[T, B, I]")
         start = self._checked_states("state", state, x.shape[1])
         self._saved = None
-        y, final = self._kernel.forward(self.params, x, start, training, outputs == "last")
+        if not self._frozen:
+            self._structured.apply()
+        y, final = self._kernel.forward(self.weights, x, start, training, outputs == "last")
         self._saved = (x, outputs == "last") if training else None
         return y, final
 
@@ -128,11 +131,13 @@ class Layer:
         dy = self._checked("dy", dy, expected, "[B, H]" if last_only else "[T, B, H]")
         d_states = self._checked_states("dfinal", dfinal, batch)
         self._saved = None
-        return self._kernel.backward(self.params, x, dy, d_states)
+        grads = self._kernel.backward(self.weights, x, dy, d_states)
+        return self._structured.gradients(grads)
 
     def freeze(self) -> None:
         """Prepare for inference: weights are packed once, and later changes of ``params`` are not seen until thaw."""
-        self._kernel.freeze(self.params)
+        self._structured.apply()
+        self._kernel.freeze(self.weights)
         self._frozen = True
 
     def thaw(self) -> None:

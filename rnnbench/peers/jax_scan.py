@@ -32,9 +32,8 @@ def unavailable_reason() -> str | None:
 
 
 def supports(cell: str, training: bool) -> str | None:
-    """Return None: every cell can be scanned and differentiated."""
-    get_cell(cell)
-    return None
+    """Return None: every cell can be scanned and differentiated, unless its weights are made from others."""
+    return "a peer trains plain weights, and this cell's have a structure" if get_cell(cell).weights else None
 
 
 def prepare(work: Workload) -> "JaxLayer":
@@ -116,5 +115,6 @@ def _functions() -> dict[str, Callable[..., Any]]:
         "sigmoid": jax.nn.sigmoid,
         "softplus": jax.nn.softplus,
         "relu": jax.nn.relu,
+        "floor": jnp.floor,
         "where": jnp.where,
     }

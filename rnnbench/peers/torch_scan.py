@@ -35,9 +35,8 @@ def unavailable_reason() -> str | None:
 
 
 def supports(cell: str, training: bool) -> str | None:
-    """Return None: every cell can be compiled and differentiated."""
-    get_cell(cell)
-    return None
+    """Return None: every cell can be compiled and differentiated, unless its weights are made from others."""
+    return "a peer trains plain weights, and this cell's have a structure" if get_cell(cell).weights else None
 
 
 def prepare(work: Workload) -> "CompiledLoop":
@@ -145,7 +144,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
     import torch
 
     arithmetic = {name: getattr(operator, name) for name in ("add", "sub", "mul", "neg", "ge")}
-    names = ("exp", "log", "sqrt", "tanh", "sigmoid", "relu", "where")
+    names = ("exp", "log", "sqrt", "tanh", "sigmoid", "relu", "floor", "where")
 
     def softplus(a: Any) -> Any:
         # Beyond the threshold torch returns a itself; its default of 20 is too low for float64.

@@ -269,6 +269,12 @@ def sqrt(typingctx, x):
 
 
 @intrinsic
+def floor(typingctx, x):
+    """Return the largest whole number up to x."""
+    return vector(vector), lambda context, builder, sig, args: _unary(builder, "floor", args[0])
+
+
+@intrinsic
 def relu(typingctx, x):
     """Return max(x, 0); NaN stays NaN."""
     return vector(vector), lambda context, builder, sig, args: _at_least(builder, args[0], 0.0)

@@ -1,0 +1,15 @@
+"""Simple recurrent network with multiplicative integration: input and state meet in a product, not only in a sum.
+
+The general form, whose three weights per unit start at 1.
+
+Wu, Zhang, Zhang, Bengio and Salakhutdinov 2016, arXiv:1606.06630.
+"""
+
+from rnnbench.lang import cell, tanh
+
+
+@cell(states="h", init={"p": 1.0})
+def mi_rnn(x, R, b, p, h):
+    wx = x.h
+    uz = R.h(h)
+    return tanh(p.alpha * wx * uz + p.beta1 * uz + p.beta2 * wx + b.h)

@@ -1,0 +1,16 @@
+"""MUT3 of Jozefowicz, Zaremba and Sutskever 2015, PMLR 37."""
+
+import numpy as np
+
+from .activations import sigmoid
+from .sequence import Arrays, run
+
+
+def step(p: Arrays, x: np.ndarray, h: np.ndarray) -> tuple[np.ndarray]:
+    z = sigmoid(np.concatenate([x, np.tanh(h)], axis=1) @ np.concatenate([p["W.z"], p["R.z"]]) + p["b.z"])
+    r = sigmoid(np.concatenate([x, h], axis=1) @ np.concatenate([p["W.r"], p["R.r"]]) + p["b.r"])
+    return (np.tanh((h * r) @ p["R.n"] + x @ p["W.n"] + p["b.n"]) * z + h * (1.0 - z),)
+
+
+def forward(params: Arrays, x: np.ndarray, state: Arrays) -> tuple[np.ndarray, Arrays]:
+    return run(step, ("h",), params, x, state)
