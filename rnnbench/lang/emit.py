@@ -34,7 +34,21 @@ def cpu_source(program: Program) -> str:
     tiles = [*forward_tiles(program, False), *forward_tiles(program, True), *backward_tiles(program)]
     numbers = _Numbers()
     functions = [part for tile in tiles for part in _tile(tile, program, numbers)]
-    return "\n\n\n".join([(CPU_HEADER.format(name=program.name) + numbers.source()).rstrip(), *functions]) + "\n"
+    text = "\n\n\n".join([(CPU_HEADER.format(name=program.name) + numbers.source()).rstrip(), *functions]) + "\n"
+    return "\n".join(_folded(line) for line in text.split("\n"))
+
+
+def _folded(line: str) -> str:
+    """Return a line of more than 120 characters as several, broken at the last space within brackets that fits."""
+    if len(line) <= 120:
+        return line
+    depth, fold = 0, 0
+    for at, letter in enumerate(line[:121]):
+        depth += (letter in "([") - (letter in ")]")
+        if letter == " " and depth > 0 and line[:at].strip():
+            fold = at
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return f"{line[:fold]}\n{_folded(indent + line[fold + 1 :])}" if fold else line
 
 
 class _Numbers:

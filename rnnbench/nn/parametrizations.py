@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -141,7 +142,7 @@ def _normalising(radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
     return 0.5 * np.log(-np.expm1(-2.0 * np.exp(radius)))
 
 
-def _held(free: Matrices) -> Matrices:
+def _held(free: Matrices) -> tuple[Any, Any, Any, Any]:
     """Return eigenvalues, steps, discretised eigenvalues and factors of the input, all but the steps complex."""
     decay, frequency, step = free
     eigenvalue, interval = -np.exp(decay) + 1j * frequency, np.exp(step)

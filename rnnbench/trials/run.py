@@ -80,6 +80,7 @@ def build_model(trial: Trial, task: Task) -> Model:
             init=trial.init,
             threads=1,
             checkpoint=None,
+            structures=None,
             **trial.hyper,
         )
 

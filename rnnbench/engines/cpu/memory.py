@@ -21,7 +21,7 @@ Entry = tuple[int, int, int, int, int]
 def address(array: np.ndarray) -> int:
     """Return where an array's data begins."""
     try:  # four times as fast as to ask the array, but not for one that is read-only
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return array.ctypes.data
 
