@@ -4,12 +4,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 
 import rnnbench
 from rnnbench import Layer
 
 # Engines that can run here; test_conformance.py reports the others.
 ENGINES = [name for name, reason in rnnbench.engines().items() if reason is None]
+
+# Laws of the engine, whatever the cell: all classes of recurrence, one and several states, one and several stages,
+# per-unit weights, structured weights, outputs that do not feed back. The other cells are asked with ``-m slow``.
+TYPICAL = (
+    "elman_relu", "lstm", "lstm_peephole", "gru", "gru_reset_before", "indrnn", "min_gru", "lem", "exprnn", "lru",
+    "slstm", "intersection_rnn",
+)  # fmt: skip
+typical_cells = pytest.mark.parametrize(
+    "cell",
+    [*TYPICAL, *(pytest.param(cell, marks=pytest.mark.slow) for cell in rnnbench.cells() if cell not in TYPICAL)],
+)
 
 Arrays = dict[str, np.ndarray]
 Sizes = tuple[int, int, int, int]  # T, B, I, H

@@ -37,6 +37,7 @@ other_engines = pytest.mark.parametrize("engine", [name for name in ENGINES if n
 every_engine = pytest.mark.parametrize("engine", ENGINES)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 every_cell = pytest.mark.parametrize("cell", CELLS)
+typical_cells = problems.typical_cells
 
 
 def busy(cell: str, batch: int, units: int = 147, least: int = 1) -> problems.Sizes:
@@ -84,7 +85,7 @@ def test_the_engine_gives_the_numbers_of_the_reference(cell, engine, dtype, size
 )
 @every_dtype
 @other_engines
-@every_cell
+@typical_cells
 def test_threads_change_nothing(cell, engine, dtype, batch, units, least, layer_of):
     """Batches of fewer sequences than threads, as many, one more, and many; and many rows.
 
@@ -104,7 +105,7 @@ def test_threads_change_nothing(cell, engine, dtype, batch, units, least, layer_
 
 
 @pytest.mark.parametrize("batch", [64, 67])
-@every_cell
+@typical_cells
 def test_the_tests_of_threads_use_them(cell, batch, layer_of):
     sizes = busy(cell, batch)
     layer = layer_of(cell, "cpu", "float32", *sizes[2:], threads=2)
@@ -114,7 +115,7 @@ def test_the_tests_of_threads_use_them(cell, batch, layer_of):
 @pytest.mark.parametrize("threads", [1, 2])
 @every_dtype
 @every_engine
-@every_cell
+@typical_cells
 def test_the_same_call_gives_the_same_bits(cell, engine, dtype, threads, layer_of):
     sizes = SIZES if threads == 1 else busy(cell, B)
     layer = layer_of(cell, engine, dtype, *sizes[2:], threads=threads)
@@ -135,7 +136,7 @@ def test_the_same_call_gives_the_same_bits(cell, engine, dtype, threads, layer_o
 
 @every_dtype
 @every_engine
-@every_cell
+@typical_cells
 def test_permuting_the_batch_permutes_the_output(cell, engine, dtype, layer_of):
     layer = layer_of(cell, engine, dtype, INPUTS, UNITS)
     problem = problems.pose(layer, T, B)
@@ -181,7 +182,7 @@ def test_a_sequence_is_its_parts_one_after_the_other(cell, engine, dtype, cut, l
 @pytest.mark.parametrize("training", [False, True])
 @every_dtype
 @every_engine
-@every_cell
+@typical_cells
 def test_the_last_output_is_the_last_of_all(cell, engine, dtype, training, layer_of):
     layer = layer_of(cell, engine, dtype, INPUTS, UNITS)
     problem = problems.pose(layer, T, B)
@@ -193,7 +194,7 @@ def test_the_last_output_is_the_last_of_all(cell, engine, dtype, training, layer
 
 @every_dtype
 @every_engine
-@every_cell
+@typical_cells
 def test_the_gradient_of_the_last_output_is_that_of_all_with_zeros(cell, engine, dtype, layer_of):
     layer = layer_of(cell, engine, dtype, INPUTS, UNITS)
     problem = problems.pose(layer, T, B)
@@ -208,7 +209,7 @@ def test_the_gradient_of_the_last_output_is_that_of_all_with_zeros(cell, engine,
 
 @every_dtype
 @every_engine
-@every_cell
+@typical_cells
 def test_the_gradient_is_linear_in_what_comes_from_above(cell, engine, dtype, layer_of):
     layer = layer_of(cell, engine, dtype, INPUTS, UNITS)
     problem = problems.pose(layer, T, B)
@@ -226,7 +227,7 @@ def test_the_gradient_is_linear_in_what_comes_from_above(cell, engine, dtype, la
 
 @every_dtype
 @every_engine
-@every_cell
+@typical_cells
 def test_no_state_is_a_state_of_zeros(cell, engine, dtype, layer_of):
     layer = layer_of(cell, engine, dtype, INPUTS, UNITS)
     problem = problems.pose(layer, T, B)
@@ -278,7 +279,7 @@ def test_weights_changed_in_place_are_seen_unless_frozen(cell, engine, dtype, la
 
 @every_dtype
 @every_engine
-@every_cell
+@typical_cells
 def test_layers_of_one_cell_do_not_share_work_space(cell, engine, dtype, layer_of):
     layer = layer_of(cell, engine, dtype, INPUTS, UNITS)
     other = Layer(cell, INPUTS, UNITS, engine=engine, dtype=dtype, threads=1, seed=5)
@@ -294,7 +295,7 @@ def test_layers_of_one_cell_do_not_share_work_space(cell, engine, dtype, layer_o
 
 @every_dtype
 @every_engine
-@every_cell
+@typical_cells
 def test_a_call_leaves_its_arguments_and_earlier_results_alone(cell, engine, dtype, layer_of):
     layer = layer_of(cell, engine, dtype, INPUTS, UNITS)
     problem, other = problems.pose(layer, T, B), problems.pose(layer, T, B, seed=2)
@@ -319,7 +320,7 @@ def test_a_call_leaves_its_arguments_and_earlier_results_alone(cell, engine, dty
 
 @every_dtype
 @every_engine
-@every_cell
+@typical_cells
 def test_what_was_run_before_does_not_matter(cell, engine, dtype, layer_of):
     """Work space is kept between calls: longer, shorter, wider ones must not leak into the next."""
     layer = layer_of(cell, engine, dtype, INPUTS, UNITS)
@@ -340,7 +341,7 @@ def test_what_was_run_before_does_not_matter(cell, engine, dtype, layer_of):
 
 @every_dtype
 @every_engine
-@every_cell
+@typical_cells
 def test_memory_order_does_not_matter(cell, engine, dtype, layer_of):
     layer = layer_of(cell, engine, dtype, INPUTS, UNITS)
     problem = problems.pose(layer, T, B)

@@ -16,6 +16,7 @@ from rnnbench.engines.cpu.memory import Results
 from rnnbench.engines.cpu.split import Split, choose
 
 every_cell = pytest.mark.parametrize("cell", list(rnnbench.cells()))
+typical_cells = problems.typical_cells
 SIZES = (13, 5, 6, 70)
 
 
@@ -29,7 +30,7 @@ def outcome(layer: Layer, problem: problems.Problem) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("split", [Split(2, 1, 0.0), Split(2, 2, 0.0), Split(4, 2, 0.0)], ids=str)
 @pytest.mark.parametrize("batch", [1, 2, 5])
-@every_cell
+@typical_cells
 def test_every_split_gives_the_numbers_of_one_thread(cell, batch, split, layer_of, monkeypatch):
     """Also with more threads than cores: they only take turns then."""
     sizes = (SIZES[0], batch, *SIZES[2:])
@@ -66,7 +67,7 @@ def test_the_host_tells_what_the_model_needs():
 
 @pytest.mark.parametrize("last_only", [False, True])
 @pytest.mark.parametrize("steps", [1, 4, 5, 13, 20])
-@every_cell
+@typical_cells
 def test_checkpoints_change_no_number(cell, steps, last_only, layer_of):
     """Segments that divide T and that do not, of one step, of all, and longer than the sequence."""
     whole = layer_of(cell, "cpu", "float64", *SIZES[2:])

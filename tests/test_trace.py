@@ -1,12 +1,14 @@
 """What the trace derives from a cell's equations."""
 
 import cProfile
+from pathlib import Path
 
 import pytest
 
 import rnnbench as rb
 from rnnbench.lang import cell, relu, sigmoid, tanh, where
 from rnnbench.lang.tiles import backward_tiles, forward_tiles, saved_names
+from rnnbench.report.cells_page import cells_page
 
 # name: gates, states, class, input projections, recurrent products, biases, per-unit weights
 CELLS = {
@@ -207,3 +209,16 @@ def test_a_users_cell_is_loaded_from_its_file(tmp_path):
     path.write_text("1 / 0\n")
     with pytest.raises(rb.RnnbenchError, match="division by zero"):
         rb.load_cell(f"{path}:leak")
+
+
+@pytest.mark.parametrize("name", rb.cells())
+def test_every_equation_names_a_value_of_its_own(name):
+    spec = rb.get_cell(name)
+    for lines in (spec.equations(), spec.latex()):
+        named = [line.split(" = ")[0] for line in lines]
+        assert len(set(named)) == len(named) >= len(spec.states)
+
+
+def test_the_page_of_cells_is_what_the_command_prints():
+    page = Path(rb.__file__).parents[1] / "docs" / "cells.md"
+    assert page.read_text(encoding="utf-8") == cells_page(), "run: rnnbench list --markdown > docs/cells.md"

@@ -11,8 +11,17 @@ Hidden = Annotated[int, typer.Option("--hidden", help="Hidden size H for the cou
 Input = Annotated[int, typer.Option("--input", help="Input size I for the counts.")]
 
 
-def list_all(hidden: Hidden = 128, input_size: Input = 128) -> None:
+def list_all(
+    hidden: Hidden = 128,
+    input_size: Input = 128,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a page with every cell's equations.")] = False,
+) -> None:
     """List cells, tasks, engines and peers."""
+    if markdown:
+        from rnnbench.report.cells_page import cells_page
+
+        typer.echo(cells_page(), nl=False)
+        return
     from rnnbench.engines import engines
     from rnnbench.errors import positive
     from rnnbench.peers import peers

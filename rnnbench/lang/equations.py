@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,9 +25,9 @@ class Style:
     brackets: tuple[str, str]
 
 
-def _latex_name(name: str) -> str:
+def _latex_word(name: str) -> str:
     escaped = name.replace("_", r"\_")
-    return f"{name}_t" if len(name) == 1 else rf"\mathit{{{escaped}}}_t"
+    return name if len(name) == 1 else rf"\mathit{{{escaped}}}"
 
 
 PLAIN = Style(
@@ -40,12 +41,12 @@ PLAIN = Style(
     brackets=("(", ")"),
 )
 LATEX = Style(
-    input_term=lambda name: rf"W_{{{name}}} x_t",
-    product=lambda name, operand: rf"R_{{{name}}} {operand}",
-    unit=lambda name: "{}_{{{}}}".format(*name.split(".")),
-    before=lambda state: rf"{state}_{{t-1}}",
-    after=lambda state: rf"{state}_t",
-    local=lambda name: _latex_name(name),
+    input_term=lambda name: rf"W_{{{_latex_word(name)}}} x_t",
+    product=lambda name, operand: rf"R_{{{_latex_word(name)}}} {operand}",
+    unit=lambda name: f"{name[0]}_{{{_latex_word(name[2:])}}}",
+    before=lambda state: rf"{_latex_word(state)}_{{t-1}}",
+    after=lambda state: rf"{_latex_word(state)}_t",
+    local=lambda name: rf"{_latex_word(name)}_t",
     operator=lambda op: op.latex,
     brackets=(r"\left(", r"\right)"),
 )
@@ -69,6 +70,8 @@ def _equations(program: Program, style: Style) -> list[str]:
         for argument in node.args:
             readers[argument] = readers.get(argument, 0) + 1
     names: dict[Node, str] = {}
+    numbered = (f"v{n}" for n in itertools.count(1))
+    own = (name for name in numbered if name not in program.names.values())
     lines = []
     for node in program.nodes:
         if node in after:
@@ -76,7 +79,7 @@ def _equations(program: Program, style: Style) -> list[str]:
         elif node in program.names:
             name = style.local(program.names[node])
         elif readers.get(node, 0) > 1 and node.args and node.op is not ops.NEG:
-            name = style.local(f"v{sum(n.startswith('v') for n in names.values()) + 1}")
+            name = style.local(next(own))
         else:
             continue
         lines.append(f"{name} = {_expression(node, names, style)[0]}")
