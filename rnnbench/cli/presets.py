@@ -57,9 +57,15 @@ QUICK = Preset(
     training={"hidden": 32, "steps": 800, "evaluate_every": 50, "learning_rate": 0.01},
 )
 
+# One of each kind that people choose from: simple, gated, one gate, continuous time, elementwise, linear.
+WELL_KNOWN = (
+    "elman_tanh", "irnn", "lstm", "lstm_peephole", "lstm_cifg", "slstm", "gru", "mgu", "lem", "indrnn", "min_gru",
+    "rg_lru",
+)  # fmt: skip
+
 DEFAULT = Preset(
     name="default",
-    cells=None,
+    cells=WELL_KNOWN,
     shapes=(
         COMMON,
         *((100, 32, 128, hidden) for hidden in (32, 64, 256, 512)),
