@@ -27,8 +27,8 @@ Arrays = dict[str, np.ndarray]
 Sizes = tuple[int, int, int, int]  # T, B, I, H
 
 # Recurrent matrices that are smaller than orthogonal: with a gate that shares the candidate's matrix, or without a
-# squashing function, the recurrence would expand, and errors with it.
-GAIN = {"fast_grnn": 0.5, "lstm_niaf": 0.5, "lstm_noaf": 0.5}
+# squashing function, or fed back into a memory that is not normal, the recurrence would expand, and errors with it.
+GAIN = {"fast_grnn": 0.5, "lmu": 0.5, "lstm_niaf": 0.5, "lstm_noaf": 0.5}
 # States that a sum of positive numbers makes: by others a step would divide that it never meets.
 POSITIVE = {"slstm": ("n",)}
 

@@ -25,6 +25,8 @@ DECLARED = {
     "zero_order_hold": ("p.re p.im p.gain_re p.gain_im", "zero_order_hold"),
     "periods": ("p.period", "periods(3)"),
     "mean": ("R.mean", "mean"),
+    "legendre": ("R.memory", "legendre(20)"),
+    "onto_legendre": ("R.signal", "onto_legendre(20)"),
 }
 every_structure = pytest.mark.parametrize("name", DECLARED)
 

@@ -46,8 +46,7 @@ def _block_lower(shape: Shape, groups: float) -> dict[str, Shape]:
 
 
 def _bounded(shape: Shape, limit: float) -> dict[str, Shape]:
-    if not limit > 0:
-        raise RnnbenchError(f"needs a limit above 0, not {limit:g}")
+    _above_zero("limit", limit)
     return {"": shape}
 
 
@@ -68,9 +67,25 @@ def _periods(shape: Shape, groups: float) -> dict[str, Shape]:
     return {}
 
 
+def _legendre(shape: Shape, window: float) -> dict[str, Shape]:
+    _above_zero("window", window)
+    _square(shape)
+    return {}
+
+
+def _onto_legendre(shape: Shape, window: float) -> dict[str, Shape]:
+    _above_zero("window", window)
+    return {"": (shape[0], 1)}
+
+
 def _mean(shape: Shape) -> dict[str, Shape]:
     _square(shape)
     return {}
+
+
+def _above_zero(what: str, value: float) -> None:
+    if not value > 0:
+        raise RnnbenchError(f"needs a {what} above 0, not {value:g}")
 
 
 def _whole(what: str, value: float) -> int:
@@ -92,6 +107,8 @@ STRUCTURES: dict[str, FreeShapes] = {
     "zero_order_hold": _hold,
     "periods": _periods,
     "mean": _mean,
+    "legendre": _legendre,
+    "onto_legendre": _onto_legendre,
 }
 
 

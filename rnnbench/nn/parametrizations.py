@@ -171,6 +171,34 @@ def _mean(shapes: Sequence[Shape], free: Matrices) -> Matrices:
     return (np.full(shapes[0], 1.0 / shapes[0][0]),)
 
 
+def _memory(order: int, window: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return A [order, order] and B [order] of a Legendre memory over ``window`` steps, held constant over a step."""
+    from scipy.linalg import expm
+
+    i, j = np.indices((order, order))
+    sign = np.where(i < j, -1.0, (-1.0) ** (i - j + 1))
+    row = (2.0 * np.arange(order) + 1.0) / window
+    held = np.zeros((order + 1, order + 1))
+    held[:-1, :-1] = row[:, None] * sign
+    held[:-1, -1] = row * (-1.0) ** np.arange(order)
+    held = expm(held)
+    return held[:-1, :-1], held[:-1, -1]
+
+
+def _legendre(shapes: Sequence[Shape], free: Matrices, window: float) -> Matrices:
+    """The matrix by which a row of coefficients moves on by a step (Voelker et al. 2019, equations 1 and 4)."""
+    return (_memory(shapes[0][0], window)[0].T,)
+
+
+def _onto_legendre(shapes: Sequence[Shape], free: Matrices, window: float) -> Matrices:
+    """One column of weights, whose sum is what a Legendre memory takes up."""
+    return (free[0] * _memory(shapes[0][1], window)[1],)
+
+
+def _onto_legendre_adjoint(gradients: Matrices, values: Matrices, free: Matrices, window: float) -> Matrices:
+    return (gradients[0] @ _memory(gradients[0].shape[1], window)[1][:, None],)
+
+
 def _periods(shapes: Sequence[Shape], free: Matrices, groups: float) -> Matrices:
     return (2.0 ** _groups(shapes[0][0], groups),)
 
@@ -204,6 +232,8 @@ RULES: dict[str, Rule] = {
     ),
     "periods": Rule(_periods, _constant_adjoint, {}),
     "mean": Rule(_mean, _constant_adjoint, {}),
+    "legendre": Rule(_legendre, _constant_adjoint, {}),
+    "onto_legendre": Rule(_onto_legendre, _onto_legendre_adjoint, {"": "lecun_uniform"}),
 }
 assert RULES.keys() == STRUCTURES.keys()
 
