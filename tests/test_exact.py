@@ -23,6 +23,31 @@ KEPT = {
     "gru_reset_before": ("h", {"b.z": OPEN}),
     "mgu": ("h", {"b.f": SHUT}),
     "min_gru": ("h", {"b.z": SHUT}),
+    "lstm_1997": ("c", {"b.i": SHUT}),
+    "lstm_nfg": ("c", {"b.i": SHUT}),
+    **dict.fromkeys(
+        ("lstm_np", "lstm_nog", "lstm_niaf", "lstm_noaf", "lstm_fgr", "lstm_layernorm", "lstm_multiplicative"),
+        ("c", {"b.f": OPEN, "b.i": SHUT}),
+    ),
+    "lstm_residual": ("c", {"b.f": OPEN, "b.i": SHUT}),
+    "lstm_working_memory": ("c", {"b.f": OPEN, "b.i": SHUT}),
+    "ran": ("c", {"b.f": OPEN, "b.i": SHUT}),
+    "gru_light": ("h", {"b.z": OPEN}),
+    "light_ru": ("h", {"b.f": SHUT}),
+    "mut1": ("h", {"b.z": SHUT}),
+    "mut2": ("h", {"b.z": SHUT}),
+    "mut3": ("h", {"b.z": SHUT}),
+    "janet": ("h", {"b.f": OPEN}),
+    "ugrnn": ("h", {"b.g": OPEN}),
+    "intersection_rnn": ("h", {"b.gh": OPEN}),
+    "minimal_rnn": ("h", {"b.u": OPEN}),
+    "rhn": ("h", {"b.t1": SHUT, "b.t2": SHUT}),
+    "lem": ("y", {"b.s": SHUT, "b.t": SHUT}),
+    "brc": ("h", {"b.c": OPEN}),
+    "nbrc": ("h", {"b.c": OPEN}),
+    "sru": ("c", {"b.f": OPEN}),
+    "qrnn": ("c", {"b.f": OPEN}),
+    "min_lstm": ("h", {"b.f": OPEN, "b.i": SHUT}),
 }
 
 
@@ -41,6 +66,20 @@ def test_a_gate_held_open_keeps_the_state_and_its_gradient(cell, engine, dtype, 
     grads = layer.backward(np.zeros((T, B, UNITS), dtype), {state: upstream})
     assert np.array_equal(grads[state], upstream)
     assert np.abs(grads["x"]).max() < tolerances.epsilon(dtype) ** 2
+
+
+@pytest.mark.parametrize("cell", KEPT)
+def test_a_gate_held_open_keeps_the_state_for_ten_thousand_steps(cell, engine, dtype, layer_of):
+    layer = layer_of(cell, engine, dtype, 2, UNITS)
+    state, biases = KEPT[cell]
+    for name, value in biases.items():
+        layer.params[name][...] = value
+    rng = np.random.default_rng(0)
+    steps = 100 if engine == "reference" else 10_000  # an interpreter takes its time
+    x = rng.normal(size=(steps, B, 2)).astype(dtype)
+    start = rng.normal(size=(B, UNITS)).astype(dtype)
+    _, final = layer.forward(x, {state: start})
+    assert np.array_equal(final[state], start)
 
 
 def test_an_active_indrnn_multiplies_the_gradient_by_its_weight_each_step(engine, dtype, layer_of):

@@ -179,3 +179,15 @@ def test_frozen_layers_keep_the_matrices_of_their_structures():
 def test_bad_structures_are_refused(given, said):
     with pytest.raises(RnnbenchError, match=said):
         Layer("lstm", 4, 6, structures=given)
+
+
+def test_chrono_initialisation_spreads_forgetting_over_the_lags():
+    """Tallec and Ollivier 2018: b_f = log(U(1, T - 1)) and b_i = -b_f."""
+    layer = Layer("lstm", 4, 4000, dtype="float64", init={"b.f": "log_uniform(1, 99)", "b.i": "-b.f"}, seed=3)
+    forget = layer.params["b.f"]
+    np.testing.assert_array_equal(layer.params["b.i"], -forget)
+    assert 1 < np.exp(forget).min() < 1.2
+    assert 98.8 < np.exp(forget).max() <= 99
+    assert np.exp(forget).mean() == pytest.approx(50, abs=2)
+    with pytest.raises(RnnbenchError, match="initialiser"):
+        Layer("lstm", 4, 4, init={"b.i": "-b.q"})

@@ -16,7 +16,10 @@ from rnnbench import Layer
 # T, B, I, H: every size differs from the others, and each is 1 somewhere.
 SIZES = [(6, 2, 3, 5), (1, 3, 2, 4), (4, 1, 3, 2), (3, 2, 1, 4), (5, 2, 3, 1)]
 # Initial states that nothing depends on: outputs that do not feed back.
-WITHOUT_GRADIENT = {"intersection_rnn": ("y",), "lru": ("y",), "qrnn": ("h",), "s5": ("y",), "sru": ("h",)}
+WITHOUT_GRADIENT = {
+    **dict.fromkeys(("intersection_rnn", "lru", "s5", "s6"), ("y",)),
+    **dict.fromkeys(("qrnn", "sru"), ("h",)),
+}
 
 
 def posed(cell: str, sizes: problems.Sizes) -> tuple[Layer, problems.Problem]:

@@ -1,4 +1,8 @@
-"""Initial values of parameters, chosen by name: "identity", "normal(0.001)", "uniform(-1, 1)", or a number."""
+"""Initial values of parameters, chosen by name: "identity", "normal(0.001)", "uniform(-1, 1)", or a number.
+
+A layer also takes "-b.f", the negative of another parameter. So the chrono initialisation of Tallec and Ollivier 2018,
+arXiv:1804.11188, is ``init={"b.f": "log_uniform(1, 99)", "b.i": "-b.f"}`` for lags up to 100.
+"""
 
 import re
 from collections.abc import Callable, Mapping

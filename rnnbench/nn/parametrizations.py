@@ -283,12 +283,18 @@ class Structured:
                 else:
                     usual[structure.free_name(suffix)] = rule
         drawn: Arrays = {}
+        negative: dict[str, str] = {}
         for name, shape in self.shapes.items():
+            rule = rule_for(name, *choices, usual)
             if name in derived and not any(name in choice for choice in choices):
-                structure, rule = derived[name]
-                drawn[name] = rule(*(drawn[n] for n in structure.free(self._shapes_of(structure)) if n in drawn))
+                structure, function = derived[name]
+                drawn[name] = function(*(drawn[n] for n in structure.free(self._shapes_of(structure)) if n in drawn))
+            elif isinstance(rule, str) and rule[1:] in self.shapes and rule[0] == "-":
+                drawn[name], negative[name] = np.zeros(shape), rule[1:]
             else:
-                drawn[name] = initial(rule_for(name, *choices, usual), rng, shape)
+                drawn[name] = initial(rule, rng, shape)
+        for name, other in negative.items():
+            drawn[name] = drawn[name] - drawn[other]
         return drawn
 
     def weights(self, params: Arrays) -> Arrays:
