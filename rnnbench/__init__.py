@@ -15,7 +15,10 @@ if TYPE_CHECKING:  # what type checkers see; at run time __getattr__ imports eac
     from rnnbench.nn.bidirectional import Bidirectional
     from rnnbench.nn.layer import Layer
     from rnnbench.nn.model import Model
+    from rnnbench.nn.onnx_reader import from_onnx
+    from rnnbench.nn.onnx_weights import to_onnx
     from rnnbench.nn.stack import Stack
+    from rnnbench.nn.torch_weights import from_torch
     from rnnbench.tasks import get_task, tasks
     from rnnbench.trials import Result, Trial, run_trial
 
@@ -32,16 +35,19 @@ _HOMES = {
     "cell": "lang",
     "cells": "cells",
     "engines": "engines",
+    "from_onnx": "nn.onnx_reader",
+    "from_torch": "nn.torch_weights",
     "get_cell": "cells",
     "get_task": "tasks",
     "load_cell": "cells",
     "run_trial": "trials",
     "tasks": "tasks",
+    "to_onnx": "nn.onnx_weights",
 }
 
 __all__ = [
     "Bidirectional", "Layer", "Model", "Result", "RnnbenchError", "Stack", "Trial", "__version__", "cell", "cells",
-    "engines", "get_cell", "get_task", "load_cell", "run_trial", "tasks",
+    "engines", "from_onnx", "from_torch", "get_cell", "get_task", "load_cell", "run_trial", "tasks", "to_onnx",
 ]  # fmt: skip
 
 

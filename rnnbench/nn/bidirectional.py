@@ -93,6 +93,12 @@ class Bidirectional:
         self.forward_layer.thaw()
         self.backward_layer.thaw()
 
+    def to_torch(self) -> Any:
+        """Return a torch.nn module with these weights (see ``rnnbench.nn.torch_weights.to_torch``)."""
+        from rnnbench.nn.torch_weights import to_torch
+
+        return to_torch(self)
+
     def workspace_bytes(self, T: int, B: int, training: bool) -> int:
         """Return the bytes both layers work in, with the reversed input and their two outputs before concatenation."""
         own = T * B * (self.input_size + self.output_size) * np.dtype(self.dtype).itemsize

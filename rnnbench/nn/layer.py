@@ -1,6 +1,7 @@
 """A recurrent layer: a cell's weights and the engine that runs it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -144,6 +145,20 @@ class Layer:
         """Undo ``freeze``: every call sees the present values of ``params`` again."""
         self._kernel.thaw()
         self._frozen = False
+
+    def plain_weights(self) -> Arrays:
+        """Return what the engine multiplies, by name, as the present ``params`` give it: the layer's own arrays."""
+        self._structured.apply()
+        return self.weights
+
+    def to_torch(self, one_step: bool = False) -> Any:
+        """Return a torch.nn module with these weights (see ``rnnbench.nn.torch_weights.to_torch``).
+
+        With ``one_step`` it is an RNNCell, LSTMCell or GRUCell. Raises RnnbenchError for a cell that torch.nn lacks.
+        """
+        from rnnbench.nn.torch_weights import to_torch
+
+        return to_torch(self, one_step)
 
     def workspace_bytes(self, T: int, B: int, training: bool = False) -> int:
         """Return the bytes that a call of this shape holds beside its arguments and results."""

@@ -163,6 +163,12 @@ class Stack:
         for layer in self.layers:
             layer.thaw()
 
+    def to_torch(self) -> Any:
+        """Return a torch.nn module with these weights (see ``rnnbench.nn.torch_weights.to_torch``)."""
+        from rnnbench.nn.torch_weights import to_torch
+
+        return to_torch(self)
+
     def workspace_bytes(self, T: int, B: int, training: bool) -> int:
         """Return the bytes the layers work in, and those of the sequences handed from layer to layer."""
         handed_on = sum(layer.output_size for layer in self.layers[:-1]) * T * B * np.dtype(self.dtype).itemsize
