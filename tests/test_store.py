@@ -253,3 +253,11 @@ def test_export_to_a_place_that_cannot_be_written_is_told(path, tmp_path):
         store.add(record("a"))
         with pytest.raises(RnnbenchError, match="cannot be exported"):
             store.export(Path(blocked))
+
+
+def test_a_file_that_a_run_has_just_made_is_empty_to_a_reader(path):
+    path.parent.mkdir()
+    path.touch()
+    with pytest.raises(RnnbenchError, match="stored nothing yet"):
+        Store(path, read_only=True)
+    assert path.read_bytes() == b""

@@ -46,9 +46,14 @@ class Store:
 
     def _check_or_create(self, read_only: bool) -> None:
         try:
+            # In one transaction: another process may be creating the file just now.
+            self._connection.execute("BEGIN")
             application, version = self._pragma("application_id"), self._pragma("user_version")
             tables = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if application == 0 and version == 0 and tables == 0 and not read_only:
+            self._connection.execute("COMMIT")
+            if application == 0 and version == 0 and tables == 0:
+                if read_only:
+                    raise RnnbenchError(f"{self.path} is empty: the run that makes it has stored nothing yet")
                 self._create()
             elif application != _APPLICATION:
                 raise RnnbenchError(f"{self.path} is not a results file of rnnbench; name another file")
