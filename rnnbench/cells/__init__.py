@@ -2,13 +2,16 @@
 
 import importlib
 import importlib.util
+import linecache
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
+from math import lcm
 from pathlib import Path
 
 from rnnbench.errors import RnnbenchError, unknown
 from rnnbench.lang import CellSpec
+from rnnbench.lang.mistakes import last_line, line_with, mistake
 from rnnbench.rooms import make_callable
 
 
@@ -45,23 +48,43 @@ def get_cell(name: "str | CellSpec") -> CellSpec:
 
 
 def load_cell(reference: str) -> CellSpec:
-    """Load a user's own cell from "path/to/mine.py:my_cell"; the file is executed."""
+    """Load a user's own cell from "path/to/mine.py:my_cell"; the file is executed and the cell traced.
+
+    Raises RnnbenchError, with file and line, for a file that does not run, a step that is not a cell, and structures
+    of weights that no size can have.
+    """
     path, _, name = reference.rpartition(":")
     if not path or not Path(path).is_file():
         raise RnnbenchError(f"cell {reference!r}: no file {path!r}; write path/to/file.py:cell")
     module_spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    if module_spec is None or module_spec.loader is None:
+    if module_spec is None or module_spec.loader is None or module_spec.origin is None:
         raise RnnbenchError(f"cell {reference!r}: {path!r} is not a Python file")
     module = importlib.util.module_from_spec(module_spec)
+    linecache.checkcache(module_spec.origin)  # the file may have been edited since an earlier load
     try:
         module_spec.loader.exec_module(module)
-    except Exception as error:
-        raise RnnbenchError(f"cell {reference!r}: running {path!r} failed: {error}") from error
+    except Exception as error:  # whatever the author's file may raise
+        line = last_line(error, module_spec.origin)
+        place = path if line is None else f"{path}:{line}"
+        said = error.msg if isinstance(error, SyntaxError) else error
+        raise RnnbenchError(f"cell {reference!r}: running {place} failed: {said}") from error
     found = [n for n, v in vars(module).items() if isinstance(v, CellSpec)]
     spec = vars(module).get(name)
     if not isinstance(spec, CellSpec):
         raise unknown(f"cell in {path}", name, found) if found else RnnbenchError(f"{path} defines no @cell")
+    _require_possible(spec)
     return spec
+
+
+def _require_possible(spec: CellSpec) -> None:
+    """Raise what is wrong with a cell's equations, or with structures of its weights at any size."""
+    spec.trace()
+    divisible = lcm(*range(1, 65))  # by any number of heads
+    try:
+        spec.param_count(divisible, divisible)
+    except RnnbenchError as error:
+        code = spec.function.__code__  # type: ignore[attr-defined]
+        raise mistake(spec.name, code, line_with(code, "weights"), error) from error
 
 
 make_callable(__name__, cells)

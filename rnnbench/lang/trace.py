@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from types import FrameType
+from types import CodeType, FrameType
 
 from rnnbench.errors import RnnbenchError
 from rnnbench.lang import ops
+from rnnbench.lang.mistakes import NotYetAValue, line_of_equality, line_with, mistake, raised_in_step
 from rnnbench.lang.ops import Affine, Node, make, walk
 from rnnbench.lang.stages import Stage, schedule
 
@@ -149,29 +150,45 @@ class Program:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-class _Symbols:
+class Names(NotYetAValue):
     """What a step receives as ``x``, ``R``, ``b`` or ``p``: any attribute is a symbol of that name."""
 
     def __init__(self, kind: str, used: dict[str, None], symbol: Callable[[str], object]) -> None:
+        super().__init__(kind, f"give it a name, as in {_EXAMPLES[kind]}")
         self._kind, self._used, self._symbol = kind, used, symbol
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("_"):
-            raise AttributeError(name)
+            raise AttributeError(f"a parameter's name does not begin with an underscore: {self._kind}.{name}")
         self._used[f"{'W' if self._kind == 'x' else self._kind}.{name}"] = None
         return self._symbol(name)
 
-    def __repr__(self) -> str:
-        return self._kind
+
+class Matrix(NotYetAValue):
+    """A recurrent matrix, to be called on what it multiplies."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"R.{name}", f"call it on what it multiplies, as in R.{name}(h)")
+        self._name = name
+
+    def __call__(self, operand: ops.Operand) -> Node:
+        return make(ops.PRODUCT, (ops.as_node(operand),), self._name)
 
 
-def _run(function: Equations, symbols: dict[str, object]) -> tuple[object, dict[str, object]]:
-    """Call the step and also return its local variables, so that equations keep the author's names."""
+_COMPARISON = "write where(a >= b, x, y)"
+_EXAMPLES = {"x": "x.h", "R": "R.h(h)", "b": "b.h", "p": "p.u"}
+
+
+def _run(name: str, function: Equations, symbols: dict[str, object]) -> tuple[object, dict[str, object], int]:
+    """Call the step; also return its local variables, so that equations keep the author's names, and its last line."""
+    code: CodeType = function.__code__  # type: ignore[attr-defined]
     captured: dict[str, object] = {}
+    lines = [code.co_firstlineno]
 
     def on_event(frame: FrameType, event: str, argument: object) -> None:
-        if event == "return" and frame.f_code is function.__code__:  # type: ignore[attr-defined]
+        if event == "return" and frame.f_code is code:
             captured.update(frame.f_locals)
+            lines.append(frame.f_lineno)
 
     def run() -> object:
         sys.setprofile(on_event)
@@ -179,8 +196,42 @@ def _run(function: Equations, symbols: dict[str, object]) -> tuple[object, dict[
 
     # A thread has a profile hook of its own: the caller's, a profiler's perhaps, stays as it is.
     with ThreadPoolExecutor(max_workers=1) as thread:
-        returned = thread.submit(run).result()
-    return returned, captured
+        try:
+            returned = thread.submit(run).result()
+        except Exception as error:  # whatever the author's code may raise
+            raise raised_in_step(name, code, error) from error
+    return returned, captured, lines[-1]
+
+
+def _returned(
+    name: str, place: tuple[CodeType, int], values: tuple[object, ...], states: tuple[str, ...]
+) -> dict[str, Node]:
+    """Return the node of each state's new value."""
+    if len(values) != len(states):
+        got, declared = (f"{n} {noun}{'s' * (n != 1)}" for n, noun in ((len(values), "value"), (len(states), "state")))
+        raise mistake(name, *place, f"returns {got} but declares {declared}: {', '.join(states)}")
+    nodes = {}
+    for state, value in zip(states, values, strict=True):
+        try:
+            nodes[state] = ops.as_node(value)  # type: ignore[arg-type]
+        except RnnbenchError as error:
+            raise mistake(name, *place, f"what it returns for state {state!r} is no value: {error}") from error
+        if nodes[state].op is ops.GE:
+            raise mistake(name, *place, f"what it returns for state {state!r} is a comparison: {_COMPARISON}")
+    return nodes
+
+
+def _refuse_comparisons(name: str, code: CodeType, raw: dict[str, Node], local: dict[str, object]) -> None:
+    """Raise where a comparison was calculated with, or where Python has decided one by itself."""
+    if any(a.op is ops.GE for n in walk(raw.values()) if n.op is not ops.WHERE for a in n.args):
+        raise mistake(
+            name, code, line_with(code, ">=", "<="), f"a comparison is no value to calculate with: {_COMPARISON}"
+        )
+    symbols = {variable for variable, value in local.items() if isinstance(value, (Node, NotYetAValue))}
+    line = line_of_equality(code, symbols)
+    if line is not None:
+        said = "a symbol has no value to be equal to: comparisons are >= and <=, inside where(a >= b, x, y)"
+        raise mistake(name, code, line, said)
 
 
 def trace(name: str, function: Equations, states: tuple[str, ...], output: str, hyper: dict[str, float]) -> Program:
@@ -191,27 +242,27 @@ def trace(name: str, function: Equations, states: tuple[str, ...], output: str, 
     """
     used: dict[str, None] = {}
     symbols: dict[str, object] = {
-        "x": _Symbols("x", used, lambda n: make(ops.INPUT, value=n)),
-        "R": _Symbols("R", used, lambda n: lambda e: make(ops.PRODUCT, (ops.as_node(e),), n)),
-        "b": _Symbols("b", used, lambda n: make(ops.UNIT, value=f"b.{n}")),
-        "p": _Symbols("p", used, lambda n: make(ops.UNIT, value=f"p.{n}")),
+        "x": Names("x", used, lambda n: make(ops.INPUT, value=n)),
+        "R": Names("R", used, Matrix),
+        "b": Names("b", used, lambda n: make(ops.UNIT, value=f"b.{n}")),
+        "p": Names("p", used, lambda n: make(ops.UNIT, value=f"p.{n}")),
     }
     symbols |= {state: make(ops.STATE, value=state) for state in states}
-    wanted = function.__code__.co_varnames[: function.__code__.co_argcount]  # type: ignore[attr-defined]
-    place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"  # type: ignore[attr-defined]
+    code: CodeType = function.__code__  # type: ignore[attr-defined]
+    wanted = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     unknown = [w for w in wanted if w not in symbols and w not in hyper]
     if unknown:
-        raise RnnbenchError(
-            f"cell {name} ({place}): argument {unknown[0]!r} is neither x, R, b, p, a declared state "
-            f"({', '.join(states)}) nor a hyper-parameter with a default"
+        raise mistake(
+            name,
+            code,
+            line_with(code, unknown[0]),
+            f"argument {unknown[0]!r} is neither x, R, b, p, a declared state ({', '.join(states)}) "
+            "nor a hyper-parameter with a default",
         )
-    returned, local = _run(function, {w: symbols[w] if w in symbols else hyper[w] for w in wanted})
-    values = returned if isinstance(returned, tuple) else (returned,)
-    if len(values) != len(states):
-        raise RnnbenchError(
-            f"cell {name} ({place}) returns {len(values)} values but declares {len(states)} states: {', '.join(states)}"
-        )
-    raw = {s: ops.as_node(v) for s, v in zip(states, values, strict=True)}  # type: ignore[arg-type]
+    returned, local, line = _run(name, function, {w: symbols[w] if w in symbols else hyper[w] for w in wanted})
+    values = returned if isinstance(returned, tuple) else () if returned is None else (returned,)
+    raw = _returned(name, (code, line), values, states)
+    _refuse_comparisons(name, code, raw, local)
     memo = _form_affines(list(raw.values()))
     alive = set(walk(memo[n] for n in raw.values()))
     names: dict[Node, str] = {}
