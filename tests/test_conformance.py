@@ -32,6 +32,9 @@ ODD_SIZES = [
 # Parameters that change nothing from a state of zeros: this one scales c and n, and the output is c / n.
 WITHOUT_EFFECT = {"slstm": ("b.i",)}
 
+# Asked of every cell by default; of typical ones, and of all with ``-m slow``, every odd size.
+USUAL_SIZES = [(1, 1, 1, 1), (97, 7, 13, 53), (3, 65, 2, 16), (2, 33, 130, 31)]
+
 # The reference is the definition: where a test compares an engine with it, only the others have something to show.
 other_engines = pytest.mark.parametrize("engine", [name for name in ENGINES if name != "reference"])
 every_engine = pytest.mark.parametrize("engine", ENGINES)
@@ -45,6 +48,15 @@ def busy(cell: str, batch: int, units: int = 147, least: int = 1) -> problems.Si
     inputs = 39
     steps = 1 + int(4e6 / (batch * rnnbench.get_cell(cell).flops_per_step(inputs, units)))
     return max(steps, least), batch, inputs, units
+
+
+def sized_cells() -> list:
+    """Return every cell with every odd size, those that say little new marked as slow."""
+    return [
+        pytest.param(cell, sizes, marks=[] if cell in problems.TYPICAL or sizes in USUAL_SIZES else pytest.mark.slow)
+        for cell in CELLS
+        for sizes in ODD_SIZES
+    ]
 
 
 def same(got: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
@@ -62,10 +74,9 @@ def test_the_engine_can_run_here(engine):
     assert reason is None
 
 
-@pytest.mark.parametrize("sizes", ODD_SIZES, ids=str)
+@pytest.mark.parametrize(("cell", "sizes"), sized_cells(), ids=str)
 @every_dtype
 @other_engines
-@every_cell
 def test_the_engine_gives_the_numbers_of_the_reference(cell, engine, dtype, sizes, layer_of):
     layer = layer_of(cell, engine, dtype, *sizes[2:])
     problem = problems.pose(layer, *sizes[:2])
@@ -243,7 +254,7 @@ def test_no_state_is_a_state_of_zeros(cell, engine, dtype, layer_of):
 
 @every_dtype
 @every_engine
-@every_cell
+@typical_cells
 def test_weights_changed_in_place_are_seen_unless_frozen(cell, engine, dtype, layer_of):
     layer = layer_of(cell, engine, dtype, INPUTS, UNITS)
     problem = problems.pose(layer, T, B)
