@@ -222,3 +222,10 @@ def test_every_equation_names_a_value_of_its_own(name):
 def test_the_page_of_cells_is_what_the_command_prints():
     page = Path(rb.__file__).parents[1] / "docs" / "cells.md"
     assert page.read_text(encoding="utf-8") == cells_page(), "run: rnnbench list --markdown > docs/cells.md"
+
+
+def test_a_matrix_costs_as_often_as_it_is_multiplied():
+    """The solver of ltc multiplies by R.f in each of its sub-steps, and projects the input once."""
+    spec = rb.get_cell("ltc")
+    for unfolds in (1, 6):
+        assert spec.trace(unfolds=unfolds).flops_per_step(8, 32) == 2 * 32 * (8 + unfolds * 32)

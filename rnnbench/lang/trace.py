@@ -112,11 +112,15 @@ class Program:
     def flops_per_step(self, input_size: int, hidden: int, pointwise: bool = False) -> int:
         """Return floating-point operations of one forward step of one sequence.
 
-        The products alone by default (2 per multiply-add), as the literature counts; ``pointwise`` adds one per
-        arithmetic operator or function per unit. Forward + backward is three times the products.
+        The products alone by default (2 per multiply-add), as the literature counts, a matrix as often as it is
+        multiplied; ``pointwise`` adds one per arithmetic operator or function per unit. Forward + backward is three
+        times the products.
         """
-        matrices = [self.shape(p, input_size, hidden) for p in self.params if p[0] in "WR"]
-        total = sum(2 * rows * columns for rows, columns in matrices)
+        total = 0
+        for node in self.affines:
+            affine = node.value
+            assert isinstance(affine, Affine)
+            total += 2 * hidden * ((input_size if affine.input else 0) + hidden * len(affine.matrices))
         if pointwise:
             biases = sum(len(n.value.biases) for n in self.affines)  # type: ignore[attr-defined]
             total += hidden * (biases + sum(n.op.flops for n in self.nodes))
