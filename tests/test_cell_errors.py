@@ -128,15 +128,19 @@ def test_the_line_is_that_of_the_step_or_of_a_function_beside_it(tmp_path):
     [
         ('@cell(states="h")  # wrong', "x, R, h", "returns 2 values but declares 1 state"),
         ('@cell(states="h c")', "x, R, q, h, c", "argument 'q' is neither x, R, b, p, a declared state (h, c) nor"),
-        ('@cell(states="h c", weights={"R.g": "antisymetric"})  # wrong', "x, R, h, c", "did you mean antisymmetric"),
         (
-            '@cell(states="h c", weights={"R.q": "antisymmetric"})  # wrong',
+            '@cell(states="h c", structures={"R.g": "antisymetric"})  # wrong',
+            "x, R, h, c",
+            "did you mean antisymmetric",
+        ),
+        (
+            '@cell(states="h c", structures={"R.q": "antisymmetric"})  # wrong',
             "x, R, h, c",
             "unknown parameter in weights",
         ),
-        ('@cell(\n    states="h c",\n    weights={"R.g": "low_rank(0)"},  # wrong\n)', "x, R, h, c", "whole number"),
+        ('@cell(\n    states="h c",\n    structures={"R.g": "low_rank(0)"},  # wrong\n)', "x, R, h, c", "whole number"),
         (
-            '@cell(states="h c", weights={"x": "low_rank(2)"}, output="q")  # wrong',
+            '@cell(states="h c", structures={"x": "low_rank(2)"}, output="q")  # wrong',
             "x, R, h, c",
             "not one of its states",
         ),
@@ -155,7 +159,7 @@ def test_a_mistake_in_what_is_declared_has_its_line(decorator, signature, said, 
 
 def test_a_shape_that_cannot_be_has_its_line(tmp_path):
     text = HEAD + (
-        '@cell(\n    states="h",\n    weights={"b.h": "antisymmetric"},  # wrong\n)\n'
+        '@cell(\n    states="h",\n    structures={"b.h": "antisymmetric"},  # wrong\n)\n'
         "def mine(x, R, b, h):\n    return tanh(x.h + R.h(h) + b.h)\n"
     )
     message = told(tmp_path / "mine.py", text)
@@ -179,11 +183,11 @@ def test_a_file_that_does_not_run_has_its_line(text, said, tmp_path):
 
 def test_the_step_may_be_edited_and_loaded_again(tmp_path):
     path = tmp_path / "mine.py"
-    body = '@cell(states="h", weights={"R.q": "antisymmetric"})\ndef mine(x, R, h):\n    return tanh(x.h + R.h(h))\n'
+    body = '@cell(states="h", structures={"R.q": "antisymmetric"})\ndef mine(x, R, h):\n    return tanh(x.h + R.h(h))\n'
     assert "mine.py:6): " in told(path, HEAD + body)
     assert "mine.py:8): " in told(path, HEAD + "\n\n" + body)
     path.write_text(HEAD + body.replace("R.q", "R.h"), encoding="utf-8")
-    assert rb.load_cell(f"{path}:mine").weights == {"R.h": "antisymmetric"}
+    assert rb.load_cell(f"{path}:mine").structures == {"R.h": "antisymmetric"}
 
 
 def test_hyper_parameters_are_numbers_that_may_be_compared():

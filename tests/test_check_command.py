@@ -119,7 +119,7 @@ def test_a_wrong_derivative_of_a_structure_is_found(monkeypatch):
     rule = parametrizations.RULES["antisymmetric"]
     wrong = type(rule)(rule.value, lambda *a: tuple(1.000001 * g for g in rule.adjoint(*a)), rule.initial)
     monkeypatch.setitem(parametrizations.RULES, "antisymmetric", wrong)
-    finding = conformance.structures(cell(states="h", weights={"R.h": "antisymmetric"})(plain.function))
+    finding = conformance.structures(cell(states="h", structures={"R.h": "antisymmetric"})(plain.function))
     assert not finding.passed
     assert finding.where == "gradient of R.h"
 
@@ -207,7 +207,7 @@ def test_what_is_no_number_passes_nothing():
     ],
 )
 def test_sizes_are_raised_to_what_the_structures_allow(weights, sizes):
-    assert conformance.fitting(cell(states="h", weights=weights)(plain.function), (4, 2, 3, 5)) == sizes
+    assert conformance.fitting(cell(states="h", structures=weights)(plain.function), (4, 2, 3, 5)) == sizes
 
 
 @pytest.mark.slow

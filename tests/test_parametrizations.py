@@ -7,7 +7,7 @@ import tolerances
 
 from rnnbench import Layer, RnnbenchError
 from rnnbench.lang import cell
-from rnnbench.lang.weights import STRUCTURES, structures
+from rnnbench.lang.weights import STRUCTURES, declared
 from rnnbench.nn import parametrizations
 
 SIZE = 6
@@ -38,7 +38,7 @@ def shape(param: str) -> tuple[int, ...]:
 def one(name: str):
     """Return a structure, the shapes of its parameters, and free arrays drawn for it."""
     key, rule = DECLARED[name]
-    (structure,) = structures({key: rule}, key.split())
+    (structure,) = declared({key: rule}, key.split())
     shapes = [shape(param) for param in structure.params]
     rng = np.random.default_rng(0)
     return structure, shapes, [rng.uniform(-1, 1, size) for size in structure.free(shapes).values()]
@@ -106,7 +106,7 @@ def test_what_the_other_structures_promise():
 
 
 def test_a_rank_above_the_size_is_the_full_rank():
-    (structure,) = structures({"R": "low_rank(100)"}, ["R.h"])
+    (structure,) = declared({"R": "low_rank(100)"}, ["R.h"])
     assert structure.free([(4, 4)]) == {"R.h.left": (4, 4), "R.h.right": (4, 4)}
 
 

@@ -19,7 +19,7 @@ from rnnbench.peers._step import PackedStep
 SIZES = (7, 3, 5, 17)
 QUICK = ("lstm", "indrnn", "gru_reset_before")
 # The peers train plain weights; a structure is formed outside the loop that they are compared by.
-PLAIN = [cell for cell in cells() if not get_cell(cell).weights]
+PLAIN = [cell for cell in cells() if not get_cell(cell).structures]
 EVERY_CELL = [*PLAIN, *(spec for spec, *_ in ODD.values())]
 
 needs_jax = pytest.mark.skipif(jax_scan.unavailable_reason() is not None, reason="jax is not installed")

@@ -84,7 +84,7 @@ def _require_possible(spec: CellSpec) -> None:
         spec.param_count(divisible, divisible)
     except RnnbenchError as error:
         code = spec.function.__code__  # type: ignore[attr-defined]
-        raise mistake(spec.name, code, line_with(code, "weights"), error) from error
+        raise mistake(spec.name, code, line_with(code, "structures"), error) from error
 
 
 make_callable(__name__, cells)

@@ -6,7 +6,7 @@ Chang, Chen, Haber and Chi 2019, arXiv:1902.09689, equations 16 and 17.
 from rnnbench.lang import cell, sigmoid, tanh
 
 
-@cell(states="h", weights={"R.h": "antisymmetric"})
+@cell(states="h", structures={"R.h": "antisymmetric"})
 def antisymmetric_gated(x, R, b, h, epsilon=0.1, gamma=0.01):
     a = R.h(h) - gamma * h
     z = sigmoid(x.z + a + b.z)

@@ -7,7 +7,7 @@ arXiv:1511.06464, equation 8.
 from rnnbench.lang import absolute, cell, relu, where
 
 
-@cell(states="h", weights={"R.h": "orthogonal_exp"}, init={"b.h": "uniform(-0.01, 0.01)"})
+@cell(states="h", structures={"R.h": "orthogonal_exp"}, init={"b.h": "uniform(-0.01, 0.01)"})
 def exprnn(x, R, b, h):
     a = x.h + R.h(h)
     size = relu(absolute(a) + b.h)

@@ -11,7 +11,7 @@ from rnnbench.lang import cell, sigmoid, tanh
 
 @cell(
     states="h",
-    weights={"p.zeta": "shared", "p.nu": "shared"},
+    structures={"p.zeta": "shared", "p.nu": "shared"},
     init={"p.zeta": 1.0, "p.nu": -4.0},
 )
 def fast_grnn(x, R, b, p, h):

@@ -8,7 +8,7 @@ from rnnbench.lang import cell, sigmoid, tanh
 
 @cell(
     states="h",
-    weights={"p.alpha": "shared", "p.beta": "shared"},
+    structures={"p.alpha": "shared", "p.beta": "shared"},
     init={"p.alpha": -3.0, "p.beta": 3.0},
 )
 def fast_rnn(x, R, b, p, h):

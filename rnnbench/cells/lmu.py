@@ -16,7 +16,7 @@ from rnnbench.lang import cell, tanh
 
 @cell(
     states="h m",
-    weights={
+    structures={
         "R.memory": "legendre(100)",
         "W.m": "onto_legendre(100)",
         "R.h_m": "onto_legendre(100)",

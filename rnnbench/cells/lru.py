@@ -9,7 +9,7 @@ Orvieto et al. 2023, arXiv:2303.06349, section 3 and appendix A.
 from rnnbench.lang import cell
 
 
-@cell(states="y re im", weights={"p.re p.im p.gamma": "stable_polar"})
+@cell(states="y re im", structures={"p.re p.im p.gamma": "stable_polar"})
 def lru(x, R, p, re, im):
     real = p.re * re - p.im * im + p.gamma * x.re
     imaginary = p.re * im + p.im * re + p.gamma * x.im

@@ -13,7 +13,7 @@ from rnnbench.lang import cell, sigmoid, sqrt, tanh
 GAINS = {f"p.{side}_{gate}": 1.0 for side in ("x", "h") for gate in "ifog"}
 
 
-@cell(states="h c", weights={"R.mean": "mean"}, init={"b.f": 1.0, "p.c": 1.0, **GAINS})
+@cell(states="h c", structures={"R.mean": "mean"}, init={"b.f": 1.0, "p.c": 1.0, **GAINS})
 def lstm_layernorm(x, R, b, p, h, c, epsilon=1e-3):
     def normal(*vectors):
         """Return the vectors without their common mean, divided by their common deviation."""

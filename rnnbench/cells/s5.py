@@ -10,7 +10,7 @@ Smith, Warrington and Linderman 2023, arXiv:2208.04933, section 3 and appendix B
 from rnnbench.lang import cell
 
 
-@cell(states="y re im", weights={"p.re p.im p.gain_re p.gain_im": "zero_order_hold"})
+@cell(states="y re im", structures={"p.re p.im p.gain_re p.gain_im": "zero_order_hold"})
 def s5(x, R, p, re, im):
     real = p.re * re - p.im * im + p.gain_re * x.re - p.gain_im * x.im
     imaginary = p.re * im + p.im * re + p.gain_re * x.im + p.gain_im * x.re

@@ -18,7 +18,7 @@ STATES = (1, 2, 3, 4)
 
 @cell(
     states="y h1 h2 h3 h4",
-    weights={f"W.{name}{n}": "shared" for name in "BC" for n in STATES},
+    structures={f"W.{name}{n}": "shared" for name in "BC" for n in STATES},
     init={
         "p.D": 1.0,
         "b.step": -4.6,

@@ -52,7 +52,7 @@ def check(
 def derivation(spec: "CellSpec", input_size: int, hidden: int) -> dict[str, Any]:
     """Return what the trace found: counts are of one step of one sequence at I and H, in float32."""
     from rnnbench.lang.tiles import saved_names
-    from rnnbench.lang.weights import structures
+    from rnnbench.lang.weights import declared
 
     program = spec.program
     return {
@@ -67,7 +67,7 @@ def derivation(spec: "CellSpec", input_size: int, hidden: int) -> dict[str, Any]
         "saved": list(saved_names(program).values()),
         "parameters": {name: list(program.shape(name, input_size, hidden)) for name in spec.params},
         "trained_values": spec.param_count(input_size, hidden),
-        "structures": [str(structure) for structure in structures(spec.weights, spec.params)],
+        "structures": [str(structure) for structure in declared(spec.structures, spec.params)],
         "flops": spec.flops_per_step(input_size, hidden),
         "flops_with_pointwise": spec.flops_per_step(input_size, hidden, pointwise=True),
         "bytes": spec.bytes_per_step(input_size, hidden),

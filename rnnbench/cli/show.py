@@ -84,7 +84,7 @@ def info(
     out.print(f"\n[bold]Parameters[/bold] at I={input_size}, H={hidden}", highlight=False)
     for name in spec.params:
         dims = program.shape(name, input_size, hidden)
-        structure = next((rule for key, rule in spec.weights.items() if name in key.split() or key == name[0]), "")
+        structure = next((rule for key, rule in spec.structures.items() if name in key.split() or key == name[0]), "")
         tell(out, f"  {name:<6} {list(dims)}  {structure}".rstrip())
     facts = {
         "states": ", ".join(spec.states),

@@ -8,14 +8,14 @@ from math import prod
 
 from rnnbench.errors import RnnbenchError, unknown
 from rnnbench.lang.trace import Equations, Program, trace
-from rnnbench.lang.weights import free_shapes, structures
+from rnnbench.lang.weights import declared, free_shapes
 
 
 class CellSpec:
     """A recurrent cell: its equations, its documentation, and what is derived from them.
 
     ``init`` maps parameters ("R.h", or "R" for all recurrent matrices) to an initialiser of ``rnnbench.nn``: a name
-    ("identity", "orthogonal", "normal(0.001)", ...) or a number. ``weights`` maps parameters to a structure of
+    ("identity", "orthogonal", "normal(0.001)", ...) or a number. ``structures`` maps parameters to one of
     ``rnnbench.lang.weights`` ("antisymmetric", "low_rank(8)", ...). The attributes ``states``, ``gates``, ``params``,
     ``recurrence`` and the counts describe the cell with its default hyper-parameters.
     """
@@ -26,12 +26,12 @@ class CellSpec:
         states: str,
         output: str | None,
         init: Mapping[str, str | float] | None,
-        weights: Mapping[str, str] | None = None,
+        structures: Mapping[str, str] | None = None,
     ) -> None:
         self.function = function
         self.name: str = function.__name__  # type: ignore[attr-defined]
         self.init: dict[str, str | float] = dict(init or {})
-        self.weights: dict[str, str] = dict(weights or {})
+        self.structures: dict[str, str] = dict(structures or {})
         self._declared = tuple(states.split())
         self._output = output if output is not None else (self._declared or ("",))[0]
         self._programs: dict[tuple[tuple[str, float], ...], Program] = {}
@@ -110,7 +110,7 @@ class CellSpec:
     @property
     def digest(self) -> str:
         """SHA-256 of the equations, and the initialisation and structure of the weights."""
-        return f"{self.program.digest}{sorted(self.init.items())}{sorted(self.weights.items()) or ''}"
+        return f"{self.program.digest}{sorted(self.init.items())}{sorted(self.structures.items()) or ''}"
 
     def flops_per_step(self, input_size: int, hidden: int, pointwise: bool = False) -> int:
         """Return the operations of one forward step of one sequence (see Program.flops_per_step)."""
@@ -123,7 +123,7 @@ class CellSpec:
     def param_count(self, input_size: int, hidden: int) -> int:
         """Return the number of trainable values."""
         program = self.program
-        found = structures(self.weights, program.params)
+        found = declared(self.structures, program.params)
         shapes = free_shapes(found, program.params, lambda name: program.shape(name, input_size, hidden))
         return sum(prod(shape) for shape in shapes.values())
 
@@ -144,12 +144,12 @@ def cell(
     states: str,
     output: str | None = None,
     init: Mapping[str, str | float] | None = None,
-    weights: Mapping[str, str] | None = None,
+    structures: Mapping[str, str] | None = None,
 ) -> Callable[[Equations], CellSpec]:
     """Declare a function as a cell.
 
     ``states`` names its state arguments, separated by blanks, in the order in which it returns their new values; the
     first is the output unless ``output`` names another. ``init`` gives initialisers that differ from the default,
-    ``weights`` structures of weights (``rnnbench.lang.weights``).
+    ``structures`` those of weights (``rnnbench.lang.weights``).
     """
-    return lambda function: CellSpec(function, states, output, init, weights)
+    return lambda function: CellSpec(function, states, output, init, structures)

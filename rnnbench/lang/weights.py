@@ -1,7 +1,7 @@
 """Structured weights: which free arrays a layer trains in place of a parameter that its engine multiplies.
 
-A cell declares ``weights={"R.h": "antisymmetric"}``; engines see only the full parameter. The numbers, and the way back
-for gradients, are in ``rnnbench.nn.parametrizations``, outside the time loop.
+A cell or a layer declares ``structures={"R.h": "antisymmetric"}``; engines see only the full parameter. The numbers,
+and the way back for gradients, are in ``rnnbench.nn.parametrizations``, outside the time loop.
 """
 
 from __future__ import annotations
@@ -139,8 +139,8 @@ class Structure:
         return f"{self.name}{arguments} of {' '.join(self.params)}"
 
 
-def structures(weights: Mapping[str, str], params: Sequence[str]) -> tuple[Structure, ...]:
-    """Return the structures that ``weights`` declares for parameters of a program.
+def declared(structures: Mapping[str, str], params: Sequence[str]) -> tuple[Structure, ...]:
+    """Return the structures that are declared for parameters of a program.
 
     A key is a parameter ("R.h"), a kind ("R": each of its parameters), or several parameters with blanks between
     ("p.re p.im": one structure of both); a value is a name of STRUCTURES with arguments in parentheses. A parameter's
@@ -148,7 +148,7 @@ def structures(weights: Mapping[str, str], params: Sequence[str]) -> tuple[Struc
     """
     found: list[Structure] = []
     taken: set[str] = set()
-    for key, rule in sorted(weights.items(), key=lambda item: -len(item[0])):
+    for key, rule in sorted(structures.items(), key=lambda item: -len(item[0])):
         match = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", rule) if isinstance(rule, str) else None
         if match is None or match.group(1) not in STRUCTURES:
             raise unknown("structure of weights", rule, STRUCTURES)

@@ -79,7 +79,7 @@ def check_cell(spec: CellSpec) -> Iterator[Finding]:
     if not finite.passed:
         return
     yield adjoint(spec)
-    if spec.weights:
+    if spec.structures:
         yield structures(spec)
     for dtype in DTYPES:
         yield from engine(spec, dtype)

@@ -59,7 +59,7 @@ class Layer:
             self.program, self.dtype.name, self.input_size, self.hidden_size, threads, checkpoint
         )
         shapes = {name: self.program.shape(name, input_size, hidden_size) for name in self.program.params}
-        self._structured = Structured({**self.cell.weights, **(structures or {})}, shapes)
+        self._structured = Structured({**self.cell.structures, **(structures or {})}, shapes)
         self.params = self._initial(seed, init or {})
         self.weights = self._structured.weights(self.params)
         self._frozen = False

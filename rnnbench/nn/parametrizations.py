@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from rnnbench.lang.weights import STRUCTURES, Shape, Structure, free_shapes, structures
+from rnnbench.lang.weights import STRUCTURES, Shape, Structure, declared, free_shapes
 from rnnbench.nn.initialisers import initial, rule_for
 
 Arrays = dict[str, np.ndarray]
@@ -171,8 +172,12 @@ def _mean(shapes: Sequence[Shape], free: Matrices) -> Matrices:
     return (np.full(shapes[0], 1.0 / shapes[0][0]),)
 
 
+@cache
 def _memory(order: int, window: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return A [order, order] and B [order] of a Legendre memory over ``window`` steps, held constant over a step."""
+    """Return A [order, order] and B [order] of a Legendre memory over ``window`` steps, held constant over a step.
+
+    Nothing here is trained, and the exponential takes longer than a sequence: it is formed once a process.
+    """
     from scipy.linalg import expm
 
     i, j = np.indices((order, order))
@@ -182,6 +187,7 @@ def _memory(order: int, window: float) -> tuple[np.ndarray, np.ndarray]:
     held[:-1, :-1] = row[:, None] * sign
     held[:-1, -1] = row * (-1.0) ** np.arange(order)
     held = expm(held)
+    held.flags.writeable = False
     return held[:-1, :-1], held[:-1, -1]
 
 
@@ -254,13 +260,13 @@ def adjoint(
 class Structured:
     """The weights of one layer: what it trains, and what its engine multiplies.
 
-    ``declared`` is as in ``rnnbench.lang.weights.structures``, ``shapes`` those of the program's parameters. The
+    ``structures`` is as in ``rnnbench.lang.weights.declared``, ``shapes`` those of the program's parameters. The
     attribute ``shapes`` then has those of what is trained.
     """
 
-    def __init__(self, declared: Mapping[str, str], shapes: Mapping[str, Shape]) -> None:
+    def __init__(self, structures: Mapping[str, str], shapes: Mapping[str, Shape]) -> None:
         self._wanted = dict(shapes)
-        self._structures = structures(declared, list(shapes))
+        self._structures = declared(structures, list(shapes))
         self.shapes = free_shapes(self._structures, list(shapes), self._wanted.__getitem__)
         self._params: Arrays = {}
         self._weights: Arrays = {}

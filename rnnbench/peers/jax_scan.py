@@ -33,7 +33,7 @@ def unavailable_reason() -> str | None:
 
 def supports(cell: str, training: bool) -> str | None:
     """Return None: every cell can be scanned and differentiated, unless its weights are made from others."""
-    return "a peer trains plain weights, and this cell's have a structure" if get_cell(cell).weights else None
+    return "a peer trains plain weights, and this cell's have a structure" if get_cell(cell).structures else None
 
 
 def prepare(work: Workload) -> "JaxLayer":

@@ -29,7 +29,7 @@ def cells_page(names: Iterable[str] | None = None) -> str:
     for name in chosen:
         spec = get_cell(name)
         lines += ["", f"## {name}", "", spec.doc, "", f"*{spec.cite}*", ""]
-        lines += [f"- {_weights(key, rule)}" for key, rule in spec.weights.items()]
+        lines += [f"- {_weights(key, rule)}" for key, rule in spec.structures.items()]
         lines += ["", "```math", r"\begin{aligned}"]
         lines += [f"{line.replace(' = ', ' &= ', 1)} \\\\" for line in spec.latex()]
         lines += [r"\end{aligned}", "```"]
