@@ -16,7 +16,9 @@ CELLS = ("mlstm", "delta_net", "gated_delta_net", "rwkv7", odd_cells.projected_r
 
 every_cell = pytest.mark.parametrize("cell", CELLS, ids=str)
 # T, B, I, H and heads: parts of a chunk, whole ones and more; units that vectors do not divide; one unit a head.
-SIZES = [((9, 2, 3, 4), 1), ((16, 1, 3, 33), 1), ((64, 2, 4, 6), 6), ((70, 3, 4, 48), 3), ((150, 3, 5, 19), 1)]
+SIZES = [((9, 2, 3, 4), 1), ((16, 1, 3, 33), 1), ((64, 2, 4, 6), 6), ((70, 3, 4, 48), 3)]
+# A chunk of 64 steps and more; the odd cells, whose keys are of no fixed length, grow without bound at so many units.
+WIDE = ((70, 1, 2, 260), 1)
 
 
 @cell(states="h S", matrices={"S": "heads"})
@@ -97,8 +99,14 @@ def agree(got, expected, dtype, sizes):
     tolerances.assert_all_close(got[1], expected[1], tolerances.backward(dtype, sizes))
 
 
-@pytest.mark.parametrize("cell", [*CELLS, three_values, without_gradients], ids=str)
-@pytest.mark.parametrize(("sizes", "heads"), SIZES, ids=str)
+@pytest.mark.parametrize(
+    ("cell", "sizes", "heads"),
+    [
+        *((cell, *sized) for cell in (*CELLS, three_values, without_gradients) for sized in SIZES),
+        *((cell, *WIDE) for cell in CELLS if isinstance(cell, str)),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_chunks_steps_and_the_reference_agree(cell, sizes, heads, dtype):
     chunks, steps, reference = layers(cell, dtype, sizes, heads)
@@ -153,12 +161,13 @@ def test_the_last_output_and_frozen_weights(cell):
 
 
 def test_chunks_keep_the_matrix_once_a_chunk():
+    """Which has 16 steps at 64 units."""
     chunks, steps, _ = layers("delta_net", "float32", (256, 4, 8, 64), 1)
     matrix = 4 * 64 * 64 * 4  # bytes of the batch's matrices
     assert steps.workspace_bytes(256, 4, True) > 256 * matrix
     longer, shorter = (chunks.workspace_bytes(T, 4, True) for T in (1024, 512))
     vectors = 4 * 64 * 4 * (1 + 8)
-    assert longer - shorter < 512 / 64 * matrix + 512 * vectors * 1.1
+    assert longer - shorter < 512 / 16 * matrix + 512 * vectors * 1.1
 
 
 @every_cell

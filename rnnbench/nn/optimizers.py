@@ -21,8 +21,7 @@ class _Flat:
         dtypes = sorted({str(array.dtype) for array in params.values()})
         if len(dtypes) > 1:
             raise RnnbenchError(f"params must have one dtype, got {', '.join(dtypes)}")
-        if not (math.isfinite(learning_rate) and learning_rate > 0):
-            raise RnnbenchError(f"learning_rate must be a finite number above 0, got {learning_rate!r}")
+        _above_zero("learning_rate", learning_rate)
         self.params = params
         self.learning_rate = learning_rate
         self._size = sum(array.size for array in params.values())
@@ -62,8 +61,7 @@ class SGD(_Flat):
 
     def __init__(self, params: Mapping[str, np.ndarray], learning_rate: float, momentum: float = 0.0):
         super().__init__(params, learning_rate)
-        if not 0 <= momentum < 1:
-            raise RnnbenchError(f"momentum must be in [0, 1), got {momentum!r}")
+        _share("momentum", momentum)
         self.momentum = momentum
         self._velocity = np.zeros(self._size, self._dtype)
 
@@ -93,11 +91,9 @@ class Adam(_Flat):
         epsilon: float = 1e-8,
     ):
         super().__init__(params, learning_rate)
-        for name, beta in (("beta1", beta1), ("beta2", beta2)):
-            if not 0 <= beta < 1:
-                raise RnnbenchError(f"{name} must be in [0, 1), got {beta!r}")
-        if not epsilon > 0:
-            raise RnnbenchError(f"epsilon must be above 0, got {epsilon!r}")
+        _share("beta1", beta1)
+        _share("beta2", beta2)
+        _above_zero("epsilon", epsilon)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
         self.steps = 0
         self._mean = np.zeros(self._size, self._dtype)
@@ -166,11 +162,9 @@ class RMSprop(_Flat):
         epsilon: float = 1e-8,
     ):
         super().__init__(params, learning_rate)
-        for name, value in (("decay", decay), ("momentum", momentum)):
-            if not 0 <= value < 1:
-                raise RnnbenchError(f"{name} must be in [0, 1), got {value!r}")
-        if not epsilon > 0:
-            raise RnnbenchError(f"epsilon must be above 0, got {epsilon!r}")
+        _share("decay", decay)
+        _share("momentum", momentum)
+        _above_zero("epsilon", epsilon)
         self.decay, self.momentum, self.epsilon = decay, momentum, epsilon
         self._square = np.zeros(self._size, self._dtype)
         self._velocity = np.zeros(self._size, self._dtype)
@@ -191,6 +185,16 @@ class RMSprop(_Flat):
             gradient = self._velocity
         np.multiply(gradient, self.learning_rate, out=update)
         self._apply()
+
+
+def _share(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise RnnbenchError(f"{name} must be in [0, 1), got {value!r}")
+
+
+def _above_zero(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise RnnbenchError(f"{name} must be a finite number above 0, got {value!r}")
 
 
 def global_norm(arrays: Iterable[np.ndarray]) -> float:

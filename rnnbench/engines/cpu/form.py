@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnbench.engines.cpu.kernels import layout
-from rnnbench.engines.cpu.memory import Block, address, aligned, padded
+from rnnbench.engines.cpu.memory import Block, address, aligned, padded, power_of_two
 from rnnbench.engines.cpu.plan import Plan
 from rnnbench.lang import Program
 from rnnbench.lang.chunks import Memory, in_chunks
@@ -20,8 +20,9 @@ from rnnbench.lang.tiles import Stream, Tile, operand_names, saved_names, slot_n
 if TYPE_CHECKING:
     from rnnbench.engines.cpu.run import CpuKernel
 
-# Steps of a chunk: the work within a chunk grows with them, the passes over the matrix between chunks become fewer.
-CHUNK = 64
+# Steps of a chunk, at least and at most, and how many units of a head make one: the work within a chunk grows with its
+# steps, the passes over the matrix between chunks, which grow with the units, become fewer.
+CHUNK, UNITS_FOR_STEP = (16, 64), 4
 # Steps of a call, and units of a head, from which on chunks pay (docs/engine.md has the measurement).
 LEAST_STEPS, LEAST_UNITS = 16, 64
 NEVER = 1 << 60
@@ -73,6 +74,12 @@ class Form:
     def transposed(self):
         """Names of the adjoint's products."""
         return transposed_names(self.program)
+
+
+def chunk_steps(units: int) -> int:
+    """Return the steps of a chunk for heads of so many units."""
+    least, most = CHUNK
+    return power_of_two(min(max(units // UNITS_FOR_STEP, least), most), most)
 
 
 def least_steps(program: Program, hidden: int) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnbench.engines import Arrays
-from rnnbench.engines.cpu.form import CHUNK, set_memory, work_bytes
+from rnnbench.engines.cpu.form import chunk_steps, set_memory, work_bytes
 from rnnbench.engines.cpu.host import host
 from rnnbench.engines.cpu.kernels import layout
 from rnnbench.engines.cpu.memory import Block, Entry, Results, address, power_of_two
@@ -45,7 +45,10 @@ class Forward:
         step_bytes = max(1, sum(slots.values()) * dtype.itemsize * -(-B // self.split.threads))
         weights = kernel.input_size * sum(slots.values()) * dtype.itemsize
         least = STEPS_PER_READING if weights > host().level_2 / 2 else 1
-        self.chunk = power_of_two(max(SLOT_BYTES / step_bytes, least) if form.memory is None else CHUNK, T)
+        steps = max(SLOT_BYTES / step_bytes, least)
+        if form.memory is not None:
+            steps = chunk_steps(kernel.hidden // form.memory.heads)
+        self.chunk = power_of_two(steps, T)
         # Training keeps the states of all steps, inference those before and after one step.
         steps, mask = (T + 1, -1) if training else (2, 1)
         vectors = (s for s in program.states if s not in program.matrices)

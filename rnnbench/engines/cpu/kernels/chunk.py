@@ -17,6 +17,7 @@ from .chunk_work import (
     ONE,
     SLAB_P,
     ZERO,
+    add_row,
     clear_rows,
     early_key,
     factors,
@@ -181,10 +182,7 @@ def finish_step(plan, work, begin, i, width):
         for j in range(reads):
             factor = integer_at(memory, TAKES + r * MOST_MATRIX + j)
             if factor:
-                read = read_rows(plan, work, j) + i * stride
-                for d in range(0, width, LANES):
-                    other = load(read, d * SIZE)
-                    store(value, d * SIZE, load(value, d * SIZE) + (other if factor > 0 else -other))
+                add_row(value, read_rows(plan, work, j) + i * stride, factor, width)
 
 
 @routine

@@ -20,6 +20,7 @@ from .chunk_work import (
     ONE,
     SLAB_P,
     ZERO,
+    add_row,
     clear,
     clear_rows,
     copy_bytes,
@@ -181,10 +182,7 @@ def finish_gradient(plan, work, i, end, width):
         for r in range(writes):
             factor = integer_at(memory, TAKES + r * MOST_MATRIX + j)
             if factor:
-                source = d_value(plan, work, r) + i * stride
-                for d in range(0, width, LANES):
-                    other = load(source, d * SIZE)
-                    store(target, d * SIZE, load(target, d * SIZE) + (other if factor > 0 else -other))
+                add_row(target, d_value(plan, work, r) + i * stride, factor, width)
 
 
 @routine

@@ -225,6 +225,14 @@ def turn(source, source_stride, rows, columns, target, target_stride):
 
 
 @body
+def add_row(target, source, factor, width):
+    """Add a row to another, or take it away where ``factor`` is below zero."""
+    for d in range(0, width, LANES):
+        other = load(source, d * SIZE)
+        store(target, d * SIZE, load(target, d * SIZE) + (other if factor > 0 else -other))
+
+
+@body
 def load_square(source, units, target):
     """Copy a matrix without padding to one with it."""
     width = padded(units)
