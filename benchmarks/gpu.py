@@ -40,8 +40,8 @@ class Row:
     """One cell at ``sizes`` (T, B, I, H), and what it must reach.
 
     ``goal`` is a kind and a number: "ms" at most so many milliseconds; "cudnn" at least so many times cuDNN's speed;
-    "per_gate" at most so many times the LSTM's time per gate at the same sizes; "us_per_step"; "bandwidth" at least
-    this share of the copy rate, of the time loop alone.
+    "steps" at least so many times that of engine cuda_steps; "per_gate" at most so many times the LSTM's time per gate
+    at the same sizes; "us_per_step"; "bandwidth" at least this share of the copy rate, of the time loop alone.
     """
 
     cell: str
@@ -50,6 +50,15 @@ class Row:
     goal: tuple[str, float]
     precision: str | None = None
     cudnn: str | None = None  # the dtype that cuDNN runs it in
+    heads: int | None = None  # of matrix states, or blocks on the diagonal of recurrent matrices
+
+    def layer(self, engine: str, **options: Any) -> Layer:
+        """Return a layer of this row; its recurrent matrices are block-diagonal where the cell has no heads itself."""
+        _, _, I, H = self.sizes  # noqa: E741 - the legend's letters
+        if self.heads is not None:
+            has_heads = "heads" in get_cell(self.cell).program.hyper
+            options |= {"heads": self.heads} if has_heads else {"structures": {"R": f"block_diagonal({self.heads})"}}
+        return Layer(self.cell, I, H, engine=engine, seed=1, **options)
 
 
 LONG = (1024, 16, 768, 768)
@@ -69,6 +78,12 @@ ROWS = (
     ),
     *(Row("lstm", sizes, "forward", ("us_per_step", 2.0)) for sizes in SMALL),
     *(Row(cell, (512, 64, 1, 1024), "forward", ("bandwidth", 0.8)) for cell in ("min_gru", "indrnn")),
+    # Sums over units, another size, heads with a block each: of matrix states, and of recurrent matrices.
+    *(
+        Row(cell, (256, 32, 256, 256), "training", ("steps", 1.5), None, None, heads)
+        for cell, heads in (("lstm_layernorm", None), ("lstm_projected", None), ("mlstm", 4), ("delta_net", 4))
+    ),
+    Row("slstm", LONG, "forward", ("per_gate", 1.0), "bfloat16", None, 4),
     Row("lstm", LONG, "forward", ("cudnn", 1.0), "tf32", "float16"),
     Row("lstm", LONG, "forward", ("cudnn", 1.0), "float16", "float16"),
 )
@@ -102,7 +117,7 @@ def limits() -> dict[str, Any]:
     """Return the samples of what the device can do: seconds of a barrier, bytes and operations a second."""
     from numba import cuda
 
-    from rnnbench.engines.cuda.persistent_loop import make_cooperative
+    from rnnbench.engines.cuda.persistent_loop import make_ready
     from rnnbench.engines.cuda.products import launch
     from rnnbench.engines.cuda.source import shared_module
 
@@ -111,7 +126,7 @@ def limits() -> dict[str, Any]:
     processors, threads, rounds = device.MULTIPROCESSOR_COUNT, 128, 2000
     stream = cuda.stream()
     counters = cuda.to_device(np.zeros(16, np.int64))
-    make_cooperative(kernels.meet, [counters, rounds], processors, threads, 0)
+    make_ready(kernels.meet, [counters, rounds], processors, threads, 0)
     meet = launch(kernels.meet, (processors, 1), threads, stream)
     megabytes = 1024
     source = cuda.to_device(np.ones(megabytes << 18, np.float32))
@@ -146,15 +161,15 @@ def limits() -> dict[str, Any]:
 def check(row: Row) -> float:
     """Return the largest error of a short sequence in units of what is allowed; raises RnnbenchError above 1."""
     _, B, I, H = row.sizes  # noqa: E741 - the legend's letters
-    layer = Layer(row.cell, I, H, engine="cuda", precision=row.precision, seed=1)
-    reference = Layer(row.cell, I, H, engine="reference", dtype="float64", seed=1)
+    layer = row.layer("cuda", precision=row.precision)
+    reference = row.layer("reference", dtype="float64")
     for name, array in layer.params.items():
         if name[0] in "Rp":
             array *= np.float32(0.5)  # so that the recurrence does not expand, and errors with it
         reference.params[name][...] = array
     rng = np.random.default_rng(0)
     x = rng.normal(size=(CHECKED_STEPS, B, I)).astype("float32")
-    dy = rng.normal(size=(CHECKED_STEPS, B, H)).astype("float32")
+    dy = rng.normal(size=(CHECKED_STEPS, B, layer.output_size)).astype("float32")
     training = row.mode == "training"
     got: dict[str, np.ndarray] = {"y": layer.forward(x, training=training)[0]}
     expected = {"y": reference.forward(x.astype(float), training=training)[0]}
@@ -172,12 +187,12 @@ def check(row: Row) -> float:
     return worst
 
 
-def ours(row: Row) -> tuple[Run, Any]:
+def ours(row: Row, engine: str = "cuda") -> tuple[Run, Any]:
     """Return what runs a row on the device, once its layer has been called: the stages of a call without its copies."""
     from numba import cuda
 
-    T, B, I, H = row.sizes  # noqa: E741 - the legend's letters
-    layer = Layer(row.cell, I, H, engine="cuda", precision=row.precision, seed=1)
+    T, B, I, _ = row.sizes  # noqa: E741 - the legend's letters
+    layer = row.layer(engine, precision=row.precision)
     rng = np.random.default_rng(0)
     x = cuda.to_device(rng.normal(size=(T, B, I)).astype("float32"))
     kernel: Any = layer._kernel
@@ -192,9 +207,9 @@ def ours(row: Row) -> tuple[Run, Any]:
     loop.forward = seen
     layer.forward(x, training=row.mode == "training")
     loop.forward = run_steps
-    [memory] = memories  # one launch runs all steps
+    [memory] = memories  # all steps are run at once
     if row.mode == "training":
-        layer.backward(cuda.to_device(rng.normal(size=(T, B, H)).astype("float32")))
+        layer.backward(cuda.to_device(rng.normal(size=(T, B, layer.output_size)).astype("float32")))
 
     def forward() -> None:
         do.repeat(memory.flat["biases"], memory.flat["slots"], memory.stream)
@@ -244,15 +259,15 @@ def cudnn(row: Row) -> tuple[Run, Any] | None:
 
 def bound(row: Row, known: dict[str, Any]) -> float:
     """Return the least seconds of the time loop: T times the longer of computing and moving, and its barriers."""
-    from rnnbench.lang.recurrent_products import barriers, recurrent_products, tiles_of
+    from rnnbench.lang.exchange import exchange
 
     T, B, I, H = row.sizes  # noqa: E741 - the legend's letters
-    program, training = get_cell(row.cell).program, row.mode == "training"
+    program, training = row.layer("reference").program, row.mode == "training"
     peak = known["bfloat16_flops_per_second" if row.precision else "float32_flops_per_second"]
     moved = B * program.bytes_per_step(I, H, 4, training) / known["copy_bytes_per_second"]
     computed = B * program.flops_per_step(I, H) * (3 if training else 1) / peak
     kinds = ("training", "backward") if training else ("forward",)
-    meets = sum(len(barriers(tiles_of(program, kind), recurrent_products(program, kind))) for kind in kinds)
+    meets = sum(len(exchange(program, kind).barriers) for kind in kinds)
     return T * (max(moved, computed) + meets * known["barrier_seconds"])
 
 
@@ -265,7 +280,7 @@ def reached(row: Row, median: float, peer: float | None, known: dict[str, Any], 
         return median * 1e3
     if kind == "us_per_step":
         return median / T * 1e6
-    if kind == "cudnn":
+    if kind in ("cudnn", "steps"):
         return None if peer is None else peer / median
     if kind == "per_gate":
         return None if per_gate is None else median / program.gates / per_gate
@@ -278,13 +293,13 @@ def is_met(row: Row, value: float | None) -> str:
     if value is None:
         return "not measured"
     kind, wanted = row.goal
-    return "yes" if (value >= wanted if kind in ("cudnn", "bandwidth") else value <= wanted) else "no"
+    return "yes" if (value >= wanted if kind in ("cudnn", "steps", "bandwidth") else value <= wanted) else "no"
 
 
 def shown(row: Row) -> dict[str, Any]:
     """Return what a row asks, as it is in the record."""
     asked = {"cell": row.cell, "sizes": row.sizes, "mode": row.mode, "goal": row.goal}
-    return asked | {"precision": row.precision or "float32"}
+    return asked | {"precision": row.precision or "float32", "heads": row.heads}
 
 
 def measured(row: Row, known: dict[str, Any], per_gate: float | None) -> dict[str, Any]:
@@ -294,6 +309,8 @@ def measured(row: Row, known: dict[str, Any], per_gate: float | None) -> dict[st
     peer = cudnn(row)
     if peer is not None:
         contenders[f"cudnn {row.cudnn}"] = peer
+    if row.goal[0] == "steps":
+        contenders["cuda_steps"] = ours(row, "cuda_steps")
     samples = interleaved(contenders)
     medians = {name: statistics.median(values) for name, values in samples.items()}
     other = next((m for name, m in medians.items() if name != "rnnbench"), None)
@@ -307,7 +324,7 @@ def measured(row: Row, known: dict[str, Any], per_gate: float | None) -> dict[st
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as lines of text."""
     heads = ("cell", 14), ("T,B,I,H", 20), ("mode", 8), ("precision", 9)
-    numbers = ("ms", 8), ("cuDNN ms", 9), ("of bound", 8), ("goal", 18), ("found", 7)
+    numbers = ("ms", 8), ("peer ms", 9), ("of bound", 8), ("goal", 18), ("found", 7)
     head = [f"{name:{width}}" for name, width in heads] + [f"{name:>{width}}" for name, width in numbers]
     lines = [" ".join([*head, "met"])]
     for row in rows:

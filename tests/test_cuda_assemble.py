@@ -57,15 +57,16 @@ def is_sound(kernel: assemble.Assembled, dtype: str = "float32") -> None:
     assert (kernel.float64 == 0) == (dtype == "float32"), f"{shown} has {kernel.float64} float64 instructions"
 
 
+# Of one kind each by default: one stage and two, per-unit sums, no products, a scan; all else with ``-m slow``.
+DEFAULT = {("lstm", "training"), ("gru_reset_before", "backward"), ("indrnn", "backward"), ("min_gru", "training")}
+
+
 @pytest.mark.parametrize(
     ("cell", "kind"),
     [
-        *((cell, "training") for cell in CELLS),
-        *(
-            (cell, "backward") if cell in ("lstm", "gru_reset_before", "indrnn") else slow(cell, "backward")
-            for cell in CELLS
-        ),
-        *(slow(cell, "forward") for cell in CELLS),
+        (cell, kind) if (cell, kind) in DEFAULT else slow(cell, kind)
+        for cell in CELLS
+        for kind in ("training", "backward", "forward")
     ],
 )
 def test_persistent_kernels(cell, kind):
@@ -88,6 +89,30 @@ def test_products_of_rounded_numbers_are_of_tensor_cores(precision, kind):
     assert re.search(rf"mma\.sync\.aligned\.m16n8k\d+\.row\.col\.f32\.{name}\.{name}\.f32", kernel.ptx)
 
 
+@pytest.mark.parametrize(
+    ("cell", "hyper", "kind", "meets"),
+    [
+        ("lstm_layernorm", {}, "training", True),
+        slow("lstm_layernorm", {}, "backward", True),
+        slow("lstm_projected", {}, "training", True),
+        slow("lstm_projected", {}, "backward", True),
+        slow("delta_net", {"heads": 4}, "training", False),
+        ("delta_net", {"heads": 4}, "backward", False),
+        slow("mlstm", {"heads": 4}, "backward", False),
+        slow("rwkv7", {"heads": 4}, "backward", False),
+        slow("gated_delta_net", {"heads": 2}, "backward", False),
+    ],
+)
+def test_kernels_with_sums_sizes_and_matrix_states(cell, hyper, kind, meets):
+    """A head with its matrix state has a block of its own, which waits for nobody."""
+    program = rnnbench.get_cell(cell).trace(**hyper)
+    # The backward of lstm_layernorm needs all registers there are; for sm_80 ptxas keeps 48 bytes of it in memory.
+    capabilities = [HOPPER] if (cell, kind) == ("lstm_layernorm", "backward") else BOTH
+    for kernel in assemble.persistent_kernels(program, "float32", (16, 256), capabilities, None, (kind,)):
+        is_sound(kernel)
+        assert ("ld.acquire.gpu" in kernel.ptx) == meets
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("hidden", [64, 512, 1024])
 @pytest.mark.parametrize("cell", ["lstm", "gru_reset_before"])
@@ -108,21 +133,21 @@ def test_float64_kernels_are_in_float64():
 
 @pytest.mark.parametrize(
     "cell",
-    [*(c if c in ("lstm", "lem") else slow(c) for c in CELLS), "lstm_layernorm", "delta_net", "lstm_projected"],
+    ["lem", "lstm_projected", *(slow(c) for c in (*CELLS, "lstm_layernorm", "delta_net") if c != "lem")],
 )
 def test_kernels_of_single_steps(cell):
     for kernel in assemble.step_kernels(rnnbench.get_cell(cell).program, "float32", BOTH, KINDS):
         is_sound(kernel)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", slow("float64")])
 def test_the_kernel_of_operations_over_units(dtype):
     for kernel in assemble.over_units_kernel(dtype, BOTH):
         is_sound(kernel, dtype)
         assert kernel.shared > 0
 
 
-@pytest.mark.parametrize("name", ["pack", "pack_tf32", "pack_bfloat16", "pack_float16"])
+@pytest.mark.parametrize("name", [slow("pack"), slow("pack_tf32"), "pack_bfloat16", slow("pack_float16")])
 def test_kernels_that_pack_weights(name):
     from numba import types
 

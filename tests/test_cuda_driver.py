@@ -82,7 +82,12 @@ def test_a_machine_that_can(machine):
 @pytest.mark.parametrize(
     ("library", "other", "said"),
     [
-        (None, {}, "no CUDA driver found"),
+        (
+            None,
+            {},
+            "no CUDA driver found: on a machine with an NVIDIA GPU install its driver (525 or later), then pip install "
+            '"rnnbench[cuda]"',
+        ),
         (FakeDriver(start=999), {}, "the CUDA driver does not start: CUDA_ERROR_999"),
         (FakeDriver(start=100, devices=0), {}, "the CUDA driver finds no GPU (CUDA_VISIBLE_DEVICES may hide it)"),
         (FakeDriver(devices=0), {}, "the CUDA driver finds no GPU (CUDA_VISIBLE_DEVICES may hide it)"),
@@ -197,21 +202,3 @@ def test_a_failure_of_cublas_is_said():
     broken = SimpleNamespace(cublasCreate_v2=lambda handle: 1)
     with pytest.raises(RnnbenchError, match="cublasCreate_v2 of cuBLAS ends with status 1"):
         Blas(broken)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("cell", "hyper", "said"),
-    [
-        ("lstm_layernorm", {}, "mean over units"),
-        ("gated_delta_net", {}, "matrix state S"),
-        ("lstm_projected", {}, r"vectors of another size than H \(projection\)"),
-        ("lmu", {"memory": 0.5}, r"vectors of another size than H \(memory\)"),
-    ],
-)
-def test_what_the_persistent_engine_does_not_know_is_said(cell, hyper, said):
-    from rnnbench import RnnbenchError, get_cell
-    from rnnbench.lang.emit_persistent import persistent_source
-
-    sentence = f"^engine 'cuda' cannot run {cell}, which has {said}: use engine 'cuda_steps'$"
-    with pytest.raises(RnnbenchError, match=sentence):
-        persistent_source(get_cell(cell).trace(**hyper), "forward", None)

@@ -40,6 +40,13 @@ def resident(program) -> str:
     return persistent_source(program, "training", tiling.shape)
 
 
+def with_matrix(program) -> str:
+    """Return the persistent backward kernel of engine cuda at B=8, H=32, with a block of threads for each row."""
+    tiling = choose(program, "backward", 32, 8, "float32", Machine(16, 65536, 128))
+    assert not isinstance(tiling, str)
+    return persistent_source(program, "backward", tiling.shape)
+
+
 def scanned(program) -> str:
     """Return the backward kernels of engine cuda for a cell without recurrent products."""
     return persistent_source(program, "backward", None)
@@ -47,6 +54,8 @@ def scanned(program) -> str:
 
 KEPT = {
     CUDA_FOLDER / "gru_reset_before_training.py.txt": (resident, "gru_reset_before"),
+    CUDA_FOLDER / "lstm_layernorm_training.py.txt": (resident, "lstm_layernorm"),
+    CUDA_FOLDER / "delta_net_backward.py.txt": (with_matrix, "delta_net"),
     CUDA_FOLDER / "rg_lru_backward.py.txt": (scanned, "rg_lru"),
     **{FOLDER / f"{cell}.py.txt": (cpu_source, cell) for cell in CELLS},
     **{CUDA_FOLDER / f"{cell}.py.txt": (cuda_source, cell) for cell in CUDA_CELLS},

@@ -25,6 +25,17 @@ def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path, capsys):
     assert not out.exists()
 
 
+@pytest.mark.skipif(rnnbench.engines()["cuda"] is None, reason="there is a GPU, or the simulator stands for one")
+@pytest.mark.parametrize("engine", ["cuda", "cuda_steps"])
+def test_the_asv_benchmark_is_skipped_with_the_reason(engine):
+    pytest.importorskip("asv_runner", reason="the asv suite needs the extra 'test'")
+    from benchmarks.speed import Gpu
+
+    reason = str(rnnbench.engines()[engine])
+    with pytest.raises(NotImplementedError, match=f"engine {engine} cannot run here: {reason[:20]}"):
+        Gpu().setup(engine)
+
+
 @pytest.mark.parametrize(
     ("goal", "median", "peer", "per_gate", "value", "met"),
     [

@@ -6,11 +6,11 @@ import math
 import pytest
 from report_records import record, time_record
 
-from rnnbench.cells import get_cell
+from rnnbench.cells import get_cell, load_cell
 from rnnbench.errors import RnnbenchError
 from rnnbench.measure.roofline import Ceilings, chain_links, pointwise_cost, roofline
 from rnnbench.report import figures
-from rnnbench.report.figures import log_axis
+from rnnbench.report.figure import log_axis
 from rnnbench.report.roofline import _LABEL_PIXELS, HEIGHT, _spread, rooflines
 
 RATES = {"L1": 400e9, "L2": 100e9, "L3": 40e9, "memory": 10e9}
@@ -169,6 +169,25 @@ def test_no_figure_without_limits_of_the_same_threads():
 def test_a_cell_that_is_not_here_is_named():
     records = [limits_record(), *timed("lstm", "somebodys_cell")]
     assert all("Not shown, their equations are not here: somebodys_cell." in one.caption for one in drawn(records))
+
+
+def test_a_file_that_records_name_is_not_executed(tmp_path):
+    """Results may come from somebody else: only a file that this process has loaded already has equations here."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from rnnbench.lang import cell, tanh\n"
+        f"open({str(tmp_path / 'ran')!r}, 'a').close()\n"
+        "@cell(states='h')\n"
+        "def own(x, R, h):\n"
+        "    return tanh(x.n + R.n(h))\n"
+    )
+    name = f"{file}:own"
+    records = [limits_record(), *timed("lstm", name)]
+    assert all(name in one.caption for one in drawn(records))
+    assert not (tmp_path / "ran").exists()
+    load_cell(name)
+    assert (tmp_path / "ran").exists()
+    assert not any(name in one.caption for one in drawn(records))
 
 
 def test_names_of_roofs_keep_apart():

@@ -29,7 +29,12 @@ def _plugins() -> dict[str, CellSpec]:
 
 def cells() -> list[str]:
     """Return the names of all cells, sorted."""
-    return sorted([m.name for m in pkgutil.iter_modules(__path__)] + list(_plugins()))
+    return sorted([*_files(), *_plugins()])
+
+
+@cache
+def _files() -> tuple[str, ...]:
+    return tuple(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def get_cell(name: "str | CellSpec") -> CellSpec:
@@ -45,6 +50,21 @@ def get_cell(name: "str | CellSpec") -> CellSpec:
     if name not in cells():
         raise unknown("cell", name, cells())
     return getattr(importlib.import_module(f"{__name__}.{name}"), name)
+
+
+_loaded: dict[str, CellSpec] = {}
+
+
+def cell_of_record(name: str) -> CellSpec:
+    """Return the cell that a record names, and execute nothing for it: results may come from somebody else.
+
+    A cell of a file is returned if this process has loaded that file already. Raises RnnbenchError for any other.
+    """
+    if ".py:" not in name:
+        return get_cell(name)
+    if name not in _loaded:
+        raise RnnbenchError(f"cell {name!r}: its file has not been loaded here")
+    return _loaded[name]
 
 
 def load_cell(reference: str) -> CellSpec:
@@ -73,6 +93,7 @@ def load_cell(reference: str) -> CellSpec:
     if not isinstance(spec, CellSpec):
         raise unknown(f"cell in {path}", name, found) if found else RnnbenchError(f"{path} defines no @cell")
     _require_possible(spec)
+    _loaded[reference] = spec
     return spec
 
 

@@ -89,7 +89,9 @@ class TakesDeviceArrays(Protocol):
 
 
 class Engine(Protocol):
-    """What a module of this room provides; ``PRECISIONS`` where ``prepare`` takes a ``precision`` of these names."""
+    """What a module of this room provides; ``PRECISIONS`` where ``prepare`` takes a ``precision`` of these names, and
+    ``TAKES_HEADS`` where it takes ``heads`` (``prepared``).
+    """
 
     def unavailable_reason(self) -> str | None:
         """Return None where the engine can run, else one sentence that says why not."""
@@ -102,19 +104,22 @@ class Engine(Protocol):
         ...
 
 
-def prepared(engine: str, asked: tuple, precision: str | None) -> Kernel:
+def prepared(engine: str, asked: tuple, precision: str | None, heads: int = 1) -> Kernel:
     """Return a program prepared by an engine: ``asked`` is what ``Engine.prepare`` takes.
 
+    ``heads`` is the number of blocks on the diagonal of all recurrent matrices, outside of which these are zero; an
+    engine may make use of it.
     Raises RnnbenchError for a ``precision`` that the engine does not have, and as ``get_engine`` and ``prepare`` do.
     """
     module: Any = get_engine(engine)
-    if precision is None:
-        return module.prepare(*asked)
     known = getattr(module, "PRECISIONS", ())
-    if precision not in known:
+    if precision is not None and precision not in known:
         what = f"takes one of {', '.join(known)} or None" if known else "multiplies in its dtype"
         raise RnnbenchError(f"engine {engine!r} {what}, got precision={precision!r}")
-    return module.prepare(*asked, precision=precision)
+    options: dict[str, Any] = {"precision": precision} if precision is not None else {}
+    if heads > 1 and getattr(module, "TAKES_HEADS", False):
+        options["heads"] = heads
+    return module.prepare(*asked, **options)
 
 
 def engines() -> dict[str, str | None]:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from rnnbench.lang import ops
 from rnnbench.lang.emit import Body, Names, Numbers, folded, label, tile_body, wrapped
 from rnnbench.lang.emit_cuda import index_of, vectors
-from rnnbench.lang.recurrent_products import recurrent_products
+from rnnbench.lang.exchange import exchange, is_exchanging
+from rnnbench.lang.recurrent_products import size_of
+from rnnbench.lang.sizes import HIDDEN
 from rnnbench.lang.tiles import Stream, Tile
 from rnnbench.lang.trace import Program
 
@@ -32,32 +34,39 @@ _RESERVED = {
     "steps", "total", "batch", "skipped", "thread", "block", "group", "groups", "shared", "halves", "wave", "waves",
     "first", "own_row", "active", "now", "later", "target", "split", "at", "vector", "warp", "lane", "part", "a_at",
     "w_at", "published_rows", "own_unit", "composed", "chunk", "chunks", "length", "begin", "end", "earlier",
+    "place", "gang", "above", "sums", "matrices", "d_matrices", "own", "head", "other", "found", "entry", "min", "max",
+    *(f"entry_{i}" for i in range(16)),
 }  # fmt: skip
 
 
 def arguments(program: Program, kind: str) -> tuple[str, ...]:
     """Return the arguments of a program's kernel of ``kind`` "forward", "training" or "backward", in order.
 
-    Blocks of vectors as in lang/emit_cuda.py; weights, published and counters where there are products; composed, of
-    [chunks, B, values, H], where steps can be composed. ``start`` is the step that the first of ``steps`` is of a
+    Blocks of vectors as in lang/emit_cuda.py; weights and published where there are products, sums where there are sums
+    over units, counters with either; matrices, and in the backward d_matrices, where there are matrix states; composed,
+    of [chunks, B, values, H], where steps can be composed. ``start`` is the step that the first of ``steps`` is of a
     sequence of ``total``.
     """
     held = vectors(program)
-    dense = bool(recurrent_products(program, kind))
-    names = ["slots", *(["weights"] if dense else []), *(["units"] if held["units"] else []), "states"]
+    shown = exchange(program, kind)
+    names = ["slots", *(["weights"] if shown.products else []), *(["units"] if held["units"] else []), "states"]
     names += ["saved"] if held["saved"] and kind != "forward" else []
     if kind == "backward":
         names += ["dy", "d_states", *(["d_units"] if held["d_units"] else [])]
     else:
         names += ["y"]
-    names += ["published", "counters"] if dense else []
+    names += ["published"] if shown.products else []
+    names += ["sums"] if shown.sums else []
+    names += ["counters"] if shown.products or shown.sums else []
+    names += ["matrices"] if program.matrices else []
+    names += ["d_matrices"] if program.matrices and kind == "backward" else []
     names += ["composed"] if is_scan(program, kind) else []
     return (*names, *{"forward": ("start", "steps", "total"), "training": ("steps",), "backward": ()}[kind])
 
 
 def is_scan(program: Program, kind: str) -> bool:
     """Tell whether the steps of a kernel can be composed: without products, the adjoint's and those of linear cells."""
-    if recurrent_products(program, kind):
+    if is_exchanging(program):
         return False
     if kind == "backward":
         return bool(program.adjoint.states)
@@ -71,9 +80,14 @@ class Writer:
         self.program, self.kind, self.tiles, self.numbers = program, kind, tiles, numbers
         self.backward = kind == "backward"
         self.blocks = vectors(program)
+        states = {s: program.sizes.states[s] for s in program.states if s not in program.matrices}
+        self.size_of = {stream: size_of(program, tile.size) for tile in self.tiles for stream in tile.streams}
+        self.size_of_state = {state: size_of(program, size) for state, size in states.items()}
         self.zero = self.numbers.name(0.0)
         self.bodies: list[Body] = [tile_body(tile, program, self.numbers) for tile in self.tiles]
-        self.names = Names(_RESERVED)
+        sizes = {size for size in self.size_of.values() if size != HIDDEN}
+        own = {f"{name}_{size}" for name in ("unit", "active", "place") for size in sizes}
+        self.names = Names({*_RESERVED, *own})
         self.given = arguments(program, kind)
         self.loaded: dict[Stream, str] = {}
         self.results: list[dict[object, str]] = []
@@ -90,26 +104,31 @@ class Writer:
                     self.loaded[stream] = self.results[-1][node]
         kinds = "upstream" if self.backward else "state"
         # What a thread keeps from step to step.
-        self.own = {s: self.loaded.setdefault(Stream(kinds, s), self.names.new(s)) for s in program.states}
+        self.own = {s: self.loaded.setdefault(Stream(kinds, s), self.names.new(s)) for s in states}
         sums = dict.fromkeys(stream for tile in self.tiles for stream, _ in tile.sums)
         self.totals = {stream: self.names.new(f"sum_{stream.name}") for stream in sums}
 
+    def unit(self, size: str) -> str:
+        """Return the variable that holds a thread's unit of a size."""
+        return "unit" if size == HIDDEN else f"unit_{size}"
+
     def place(self, stream: Stream, step: str = "t") -> str:
         """Return where a stream lies in global memory at step ``step``."""
+        unit = self.unit(self.size_of[stream])
         index = -1 if stream.kind in ("y", "dy", "unit") else index_of(stream, self.blocks)
         if stream.kind in ("slot", "d_slot"):
             # The forward's pre-activations may be a part of the sequence; those of the backward are all.
-            return f"slots[{step if self.kind != 'forward' else step + ' - start'}, row, {index}, unit]"
+            return f"slots[{step if self.kind != 'forward' else step + ' - start'}, row, {index}, {unit}]"
         if stream.kind in ("state", "operand"):
-            return f"states[{step}, row, {index}, unit]"
+            return f"states[{step}, row, {index}, {unit}]"
         if stream.kind == "next":
-            return f"states[{step} + 1, row, {index}, unit]"
+            return f"states[{step} + 1, row, {index}, {unit}]"
         if stream.kind == "saved":
-            return f"saved[{step}, row, {index}, unit]"
+            return f"saved[{step}, row, {index}, {unit}]"
         if stream.kind == "unit":
-            return f"units[{index_of(stream, self.blocks)}, unit]"
+            return f"units[{index_of(stream, self.blocks)}, {unit}]"
         assert stream.kind in ("y", "dy")
-        return f"{stream.kind}[{step} - skipped, row, unit]"
+        return f"{stream.kind}[{step} - skipped, row, {unit}]"
 
     def is_loaded(self, stream: Stream) -> bool:
         """Tell whether a stream is read from global memory in each step."""
@@ -150,28 +169,32 @@ class Writer:
         kind = "d_state" if self.backward else "next"
         return [f"{name} = {self.loaded[Stream(kind, s)]}" for s, name in self.own.items()]
 
-    def enter(self) -> list[str]:
-        """Return the lines that read what a row's unit begins with."""
+    def enter(self, size: str = HIDDEN) -> list[str]:
+        """Return the lines that read what a row's unit of a size begins with."""
         lines = []
         block = {"backward": "d_states[steps % 2", "forward": "states[start % 2", "training": "states[0"}[self.kind]
-        for index, name in enumerate(self.own.values()):
-            lines.append(f"{name} = {block}, row, {index}, unit]")
-        lines += [f"{self.loaded[s]} = {self.place(s)}" for s in self.loaded if s.kind == "unit"]
-        return lines
+        for state, index in self._states_of(size):
+            lines.append(f"{self.own[state]} = {block}, row, {index}, {self.unit(size)}]")
+        units = (s for s in self.loaded if s.kind == "unit" and self.size_of[s] == size)
+        return lines + [f"{self.loaded[s]} = {self.place(s)}" for s in units]
 
-    def leave_states(self) -> list[str]:
+    def leave_states(self, size: str = HIDDEN) -> list[str]:
         """Return the lines that write the states that a row's unit ends with, where the steps have not written them."""
         place = {"backward": "d_states[0", "forward": "states[(start + steps) % 2", "training": ""}[self.kind]
-        names = self.own.values() if place else ()
-        return [f"{place}, row, {index}, unit] = {name}" for index, name in enumerate(names)]
+        states = self._states_of(size) if place else ()
+        return [f"{place}, row, {index}, {self.unit(size)}] = {self.own[state]}" for state, index in states]
 
-    def leave_sums(self) -> list[str]:
+    def _states_of(self, size: str) -> list[tuple[str, int]]:
+        return [(state, index) for index, state in enumerate(self.own) if self.size_of_state[state] == size]
+
+    def leave_sums(self, size: str = HIDDEN) -> list[str]:
         """Return the lines that write the sums over the steps."""
-        return [f"{self.place_of_sum(stream)} += {name}" for stream, name in self.totals.items()]
+        totals = {stream: name for stream, name in self.totals.items() if self.size_of[stream] == size}
+        return [f"{self.place_of_sum(stream)} += {name}" for stream, name in totals.items()]
 
     def place_of_sum(self, stream: Stream) -> str:
         """Return where the sum of a vector over the steps lies."""
-        return f"d_units[0, row, {index_of(stream, self.blocks)}, unit]"
+        return f"d_units[0, row, {index_of(stream, self.blocks)}, {self.unit(self.size_of[stream])}]"
 
     def sizes(self) -> list[str]:
         """Return the lines that read the sizes of a call off its arguments."""

@@ -30,7 +30,7 @@ def _operand_row(writer: _Resident, product: int, operand: int, row: str) -> tup
     operand_now = f"(now * {len(writer.operands)} + {index})"
     if writer.alone:
         return f"{writer.shown_at} + ({operand_now} * {shape.rows} + {row}) * {shape.depth}", ""
-    return f"({operand_now} * published_rows + first + {row}) * {shape.depth}", "_published"
+    return f"({operand_now} * published_rows + {writer.above}first + {row}) * {shape.depth}", "_published"
 
 
 def _repeated(rounds: int, at_once: int, part: Callable[[int], list[str]], step: list[str]) -> list[str]:

@@ -35,9 +35,7 @@ class OverUnits:
         """Return what to run for a node, one after the other: number of heads, and streams in the order of PLACES."""
 
         def vector(argument: Node) -> Stream:
-            if argument in self.arguments:
-                return Stream("argument", self.arguments[argument])
-            return Stream("state", str(argument.value))
+            return Stream("argument", self.arguments[argument])
 
         heads = int(node.value)  # type: ignore[call-overload]
         if node.op in ops.OVER_UNITS:

@@ -62,6 +62,11 @@ class Program:
         return len({name.split(".")[1] for name in self.params if name[0] in "WR"})
 
     @cached_property
+    def carried(self) -> frozenset[str]:
+        """The states that a step reads: what is carried on, where another state is an output and no more."""
+        return frozenset(str(node.value) for node in self.nodes if node.op is ops.STATE)
+
+    @cached_property
     def recurrence(self) -> str:
         """The class proved from the graph: "dense", "matrix", "elementwise" or "linear".
 
@@ -70,8 +75,7 @@ class Program:
         and no product with weights reads a state. elementwise: all else. A state that no step reads, such as an
         output, does not count: it is no part of the recurrence.
         """
-        read = {str(n.value) for n in self.nodes if n.op is ops.STATE}
-        recurring = [node for state, node in self.next_states.items() if state in read]
+        recurring = [node for state, node in self.next_states.items() if state in self.carried]
         degree: dict[Node, int] = {}  # in the old states: 0 free of them, 1 affine, 2 anything else
         for node in walk(recurring):
             d = [degree[a] for a in node.args]
@@ -117,6 +121,10 @@ class Program:
         heads = self.matrices[state]
         units = self.units_of_a_head(heads, hidden)
         return (heads, units, units)
+
+    def state_size(self, hidden: int) -> int:
+        """Return the numbers that a sequence carries from step to step; a matrix state has all its entries."""
+        return sum(prod(self.state_shape(state, hidden)) for state in self.carried)
 
     def output_size(self, hidden: int) -> int:
         """Return the number of units of the output."""

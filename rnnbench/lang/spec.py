@@ -161,9 +161,9 @@ class CellSpec:
         """Return the bytes that one step of one sequence must move (see Program.bytes_per_step)."""
         return self.program.bytes_per_step(input_size, hidden, itemsize, training)
 
-    def param_count(self, input_size: int, hidden: int) -> int:
-        """Return the number of trainable values."""
-        program = self.program
+    def param_count(self, input_size: int, hidden: int, **hyper: float) -> int:
+        """Return the number of trainable values, with these hyper-parameters (defaults for those not given)."""
+        program = self.trace(**hyper)
         found = declared(self.structures, program.params, program.hyper)
         shapes = free_shapes(found, program.params, lambda name: program.shape(name, input_size, hidden))
         return sum(prod(shape) for shape in shapes.values())

@@ -96,8 +96,8 @@ def over_units(stages: Sequence[Stage]) -> tuple[Node, ...]:
 
 
 def argument_names(program: Program, stages: Sequence[Stage]) -> dict[Node, str]:
-    """Return a name for every vector that ``over_units`` reads, but for plain states, which lie in memory anyway."""
-    vectors = dict.fromkeys(v for n in over_units(stages) for v in ops.vectors_of(n) if v.op is not ops.STATE)
+    """Return a name for every vector that ``over_units`` reads."""
+    vectors = dict.fromkeys(v for n in over_units(stages) for v in ops.vectors_of(n))
     return _distinct((v, program.names.get(v) or f"v{i}") for i, v in enumerate(vectors))
 
 

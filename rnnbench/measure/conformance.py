@@ -359,7 +359,7 @@ def float64_operations(program: Program) -> Finding:
 
 def saved_bytes(spec: CellSpec) -> Finding:
     """Compare the memory by which training grows per step with the states and saved values that were derived."""
-    from rnnbench.engines.cpu.form import CHUNK, least_steps
+    from rnnbench.engines.cpu.form import chunk_steps, least_steps
     from rnnbench.engines.cpu.host import host
     from rnnbench.engines.cpu.memory import padded
     from rnnbench.lang.chunks import in_chunks
@@ -372,7 +372,7 @@ def saved_bytes(spec: CellSpec) -> Finding:
     if isinstance(found, str) or steps < least_steps(program, units):
         around, each = program, 1
     else:
-        around, each = found[0], CHUNK
+        around, each = found[0], chunk_steps(units // found[1].heads)
     kept = [padded(prod(program.state_shape(s, units)), lanes) for s in around.states if s not in program.matrices]
     kept += [padded(around.node_size(node, units), lanes) for node in around.adjoint.saved]
     matrix = sum(padded(prod(program.state_shape(s, units)), lanes) for s in program.matrices)

@@ -21,6 +21,9 @@ of such products itself, v of its size::
 
     rounded_forward(T)  = forward(T) + LAMBDA v sqrt(T)
     rounded_backward(T) = backward(T) + 3 LAMBDA v sqrt(T) + LAMBDA v
+
+That float16 has less range than float32 adds nothing to this: gradients are scaled so that the largest that is given
+is nearly 1, and what lies below 2^-14 of it is off by 2^-25 of it at most, far less than v.
 """
 
 import numpy as np

@@ -59,9 +59,9 @@ class Layer:
         threads = None if threads is None else positive("threads", threads)
         checkpoint = None if checkpoint is None else positive("checkpoint", checkpoint)
         asked = self.program, self.dtype.name, self.input_size, self.hidden_size, threads, checkpoint
-        self._kernel = prepared(engine, asked, precision)
         shapes = {name: self.program.shape(name, input_size, hidden_size) for name in self.program.params}
         self._structured = Structured({**self.cell.structures, **(structures or {})}, shapes, self.program.hyper)
+        self._kernel = prepared(engine, asked, precision, self._structured.diagonal_blocks())
         self.params = self._initial(seed, init or {})
         self.weights = self._structured.weights(self.params)
         self._frozen = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -273,6 +274,11 @@ class Structured:
         self._params: Arrays = {}
         self._weights: Arrays = {}
         self._made: list[Matrices] = []
+
+    def diagonal_blocks(self) -> int:
+        """Return how many blocks lie on the diagonal of every recurrent matrix, outside of which it is zero."""
+        blocks = {n: int(s.arguments[0]) for s in self._structures if s.name == "block_diagonal" for n in s.params}
+        return gcd(*(blocks.get(name, 1) for name in self._wanted if name.startswith("R."))) or 1
 
     def _shapes_of(self, structure: Structure) -> list[Shape]:
         return [self._wanted[name] for name in structure.params]

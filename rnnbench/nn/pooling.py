@@ -30,6 +30,11 @@ class Mean:
         self.params: Arrays = {}
         self.weights: np.ndarray | None = None
 
+    @classmethod
+    def shapes(cls, size: int) -> dict[str, tuple[int, ...]]:
+        """Return no parameters: a mean has none."""
+        return {}
+
     def forward(self, y: np.ndarray) -> np.ndarray:
         """Return the mean [B, H] of ``y`` [T, B, H] over its steps."""
         self.weights = np.full(y.shape[:2], 1 / len(y), y.dtype)
@@ -52,13 +57,17 @@ class _Attention:
     def __init__(self, size: int, dtype: str = "float32", seed: int = 0):
         self.size = positive("size", size)
         rng = np.random.default_rng(seed)
-        shapes = {"W.query": (size, size), "W.key": (size, size), **dict.fromkeys(self.further, (size,))}
         self.params: Arrays = {
             name: initial("glorot_uniform" if len(shape) == 2 else "fan_uniform", rng, shape).astype(dtype)
-            for name, shape in shapes.items()
+            for name, shape in self.shapes(size).items()
         }
         self.weights: np.ndarray | None = None
         self._saved: tuple[np.ndarray, ...] = ()
+
+    @classmethod
+    def shapes(cls, size: int) -> dict[str, tuple[int, ...]]:
+        """Return the parameters by name, so that they can be counted before any is made."""
+        return {"W.query": (size, size), "W.key": (size, size), **dict.fromkeys(cls.further, (size,))}
 
     def forward(self, y: np.ndarray) -> np.ndarray:
         """Return the weighted mean [B, H] of ``y`` [T, B, H], which must stay as it is until ``backward``."""
@@ -141,11 +150,22 @@ POOLINGS: dict[str, type[Mean] | type[_Attention]] = {
 
 def make_pooling(name: str, size: int, dtype: str, seed: int) -> Pooling | None:
     """Return the way to pool of this name; None for "last", which takes the output of the last step alone."""
+    made = _pooling(name)
+    return None if made is None else made(size, dtype, seed)
+
+
+def pooling_parameters(name: str, size: int) -> int:
+    """Return the number of parameters of the pooling of this name over outputs of ``size`` units."""
+    made = _pooling(name)
+    return 0 if made is None else sum(math.prod(shape) for shape in made.shapes(size).values())
+
+
+def _pooling(name: str) -> type[Mean] | type[_Attention] | None:
     if name == "last":
         return None
     if name not in POOLINGS:
         raise unknown("pooling", name, ["last", *POOLINGS])
-    return POOLINGS[name](size, dtype, seed)
+    return POOLINGS[name]
 
 
 def _given(weights: np.ndarray | None) -> np.ndarray:

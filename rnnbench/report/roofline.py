@@ -7,11 +7,11 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from rnnbench.cells import get_cell
+from rnnbench.cells import cell_of_record
 from rnnbench.errors import RnnbenchError
 from rnnbench.measure.roofline import Ceilings, Roofline, roofline
 from rnnbench.report import frames
-from rnnbench.report.figures import FADED, Chart, Figure, file_stem, finished, log_axis
+from rnnbench.report.figure import FADED, Chart, Figure, file_stem, log_axis
 from rnnbench.report.palette import Palette
 from rnnbench.report.quantities import listed, number, percent, seconds
 
@@ -46,8 +46,8 @@ def _figure(rows: list[dict[str, Any]], limits: Mapping[str, Any], mode: str, pa
     points, unknown = [], []
     for row in rows:
         try:
-            program = get_cell(row["cell"]).program
-        except RnnbenchError:  # a cell of another installation, whose equations are not here
+            program = cell_of_record(row["cell"]).program
+        except RnnbenchError:  # a cell whose equations are not here
             unknown.append(row["cell"])
             continue
         T, B, I, H = (int(row[letter]) for letter in frames.SIZES)  # noqa: E741 - the legend's letters
@@ -71,7 +71,7 @@ def _figure(rows: list[dict[str, Any]], limits: Mapping[str, Any], mode: str, pa
     name = f"roofline_{mode}" if ceilings.dtype == "float32" else f"roofline_{mode}_{ceilings.dtype}"
     name = name if ceilings.threads == 1 else f"{name}_{ceilings.threads}_threads"
     chart = _chart(data, ceilings, gemm, palette)
-    return finished(file_stem(name), f"Roofline, {mode}", caption, chart, HEIGHT)
+    return Figure(file_stem(name), f"Roofline, {mode}", caption, chart, HEIGHT)
 
 
 def _point(row: Mapping[str, Any], held: Roofline) -> dict[str, Any]:

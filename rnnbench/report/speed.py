@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench.cells import get_cell
+from rnnbench.cells import cell_of_record
 from rnnbench.errors import RnnbenchError
 from rnnbench.measure.limit_contender import GEMM, is_limit
 from rnnbench.measure.ratio import Ratio, paired_ratio
@@ -198,8 +198,8 @@ def _ceilings(record: Mapping[str, Any], limits: Sequence[Mapping[str, Any]]) ->
 
 def _roof(record: Mapping[str, Any], ceilings: Ceilings) -> Roofline | None:
     try:
-        program = get_cell(record["cell"]).program
-    except RnnbenchError:  # a cell of another installation, whose equations are not here
+        program = cell_of_record(record["cell"]).program
+    except RnnbenchError:  # a cell whose equations are not here
         return None
     return roofline(program, _sizes(record), record["mode"], ceilings)
 

@@ -1,7 +1,6 @@
-"""The engine cuda: one launch runs all steps, with the recurrent weights resident on the multiprocessors.
+"""The engine cuda: one launch runs all steps, with recurrent weights and matrix states resident on the multiprocessors.
 
-A size that they cannot hold is refused, naming engine cuda_steps, which lies beside it in ``steps``; so are cells with
-matrix states, sums over units, or vectors of several sizes.
+A size that they cannot hold is refused, naming engine cuda_steps, which lies beside it in ``steps``.
 """
 
 from rnnbench.engines import Kernel
@@ -10,6 +9,7 @@ from rnnbench.lang import Program
 
 # What may be multiplied in place of the dtype float32; sums, states, weights and everything else stay float32.
 PRECISIONS = ("tf32", "bfloat16", "float16")
+TAKES_HEADS = True
 
 
 def unavailable_reason() -> str | None:
@@ -27,18 +27,19 @@ def prepare(
     threads: int | None,
     checkpoint: int | None,
     precision: str | None = None,
+    heads: int = 1,
 ) -> Kernel:
     """Return the program ready to run; ``threads`` is ignored, since the host's threads compute nothing.
 
-    ``precision`` is one of PRECISIONS, for dtype float32, or None to multiply in the dtype. Raises RnnbenchError for
-    what the multiprocessors cannot hold.
+    ``precision`` is one of PRECISIONS, for dtype float32, or None to multiply in the dtype. ``heads`` is the number of
+    blocks on the diagonal of all recurrent matrices: they run apart from one another. Raises RnnbenchError for what the
+    multiprocessors cannot hold.
     """
-    if checkpoint is not None:
-        raise RnnbenchError("engine 'cuda' keeps all steps: checkpoint is for engine 'cpu'")
     if precision is not None and dtype != "float32":
         raise RnnbenchError(f"precision {precision!r} is for dtype 'float32', got dtype {dtype!r}")
+    from rnnbench.engines.cuda.checkpoint import checkpointed
     from rnnbench.engines.cuda.persistent_loop import PersistentLoop
     from rnnbench.engines.cuda.run import CudaKernel
 
-    loop = PersistentLoop(program, dtype, hidden, precision)
-    return CudaKernel("cuda", program, dtype, input_size, hidden, loop, precision)
+    loop = PersistentLoop(program, dtype, hidden, precision, heads)
+    return checkpointed(CudaKernel("cuda", program, dtype, input_size, hidden, loop, precision), checkpoint)

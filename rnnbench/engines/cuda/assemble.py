@@ -26,8 +26,9 @@ from rnnbench.lang import Program
 from rnnbench.lang.emit_cuda import arguments as step_arguments
 from rnnbench.lang.emit_cuda import cuda_source, is_pointwise, numbers
 from rnnbench.lang.emit_loops import arguments
-from rnnbench.lang.emit_persistent import ITEMSIZE
-from rnnbench.lang.recurrent_products import is_dense, tiles_of
+from rnnbench.lang.exchange import is_exchanging
+from rnnbench.lang.recurrent_products import tiles_of
+from rnnbench.lang.resident import ITEMSIZE
 
 # Multiprocessors and shared memory of one block, of the GPUs that kernels are assembled for: A100 and H100.
 MACHINES: dict[tuple[int, int], Machine] = {
@@ -40,7 +41,7 @@ KINDS = ("forward", "training", "backward")
 
 _DIMENSIONS = {
     "slots": 4, "states": 4, "saved": 4, "carried": 4, "d_states": 4, "d_units": 4, "units": 2, "y": 3, "dy": 3,
-    "composed": 4, "weights": 1, "published": 1, "counters": 1,
+    "composed": 4, "weights": 1, "published": 1, "counters": 1, "sums": 1, "matrices": 4, "d_matrices": 4,
 }  # fmt: skip
 
 
@@ -156,7 +157,7 @@ def persistent_kernels(
     batch, hidden = sizes
     for kind in kinds:
         shape, shared, threads = None, 0, 0
-        if is_dense(program):
+        if is_exchanging(program):
             tiling = choose(program, kind, hidden, batch, multiplied, MACHINES[capabilities[0]])
             if isinstance(tiling, str):
                 raise RnnbenchError(f"{program.name} at H={hidden} does not fit: {tiling}")
@@ -188,6 +189,6 @@ def over_units_kernel(dtype: str, capabilities: Sequence[Capability]) -> list[As
 
     threads = shared_module(dtype, "launch").UNIT_THREADS
     values, count = types.Array(getattr(types, dtype), 1, "C"), types.int64
-    signature = types.void(types.Array(count, 2, "C"), *[values] * 4, *[count] * 3)
+    signature = types.void(types.Array(count, 2, "C"), *[values] * 3, *[count] * 3)
     shared = threads * ITEMSIZE[dtype]
     return assemble(shared_module(dtype, "over_units").over_units, signature, capabilities, shared, threads)

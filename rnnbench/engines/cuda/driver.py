@@ -16,6 +16,8 @@ OLDEST_DRIVER = (12, 0)  # the CUDA version that it must know
 INSTALL = 'pip install "rnnbench[cuda]"'
 INSTALL_12 = 'pip install "rnnbench[cuda12]"'
 
+NO_DRIVER = f"no CUDA driver found: on a machine with an NVIDIA GPU install its driver (525 or later), then {INSTALL}"
+
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 
 
@@ -65,7 +67,7 @@ def find_device() -> Device | str:
     """Return the first visible GPU, or why there is none."""
     library = _library()
     if library is None:
-        return "no CUDA driver found"
+        return NO_DRIVER
     code = library.cuInit(0)
     count, version = ctypes.c_int(0), ctypes.c_int(0)
     if code == 0:

@@ -46,3 +46,12 @@ class Operations:
         """Set ``found[which]`` where one of flat ``values`` is infinite or not a number."""
         shape = self._shapes.over_values(values.size)
         self._ready("note_not_finite", shape, stream)(values, found, which)
+
+    def note_largest(self, values: DeviceArray, found: DeviceArray, stream: Stream) -> None:
+        """Raise ``found[0]`` to the largest size of flat ``values``."""
+        self._ready("note_largest", self._shapes.over_values(values.size), stream)(values, found)
+
+    def scale(self, source: DeviceArray, factor: float, target: DeviceArray, stream: Stream) -> None:
+        """Set flat ``target`` to ``factor`` times flat ``source``, which may be the same array."""
+        shape = self._shapes.over_values(target.size)
+        self._ready("scale", shape, stream)(source, self._kernels.constant(factor), target)

@@ -35,14 +35,12 @@ class UnitOperations:
             if stream.kind in ("argument", "result"):
                 found, width = layout.vector(stream, "carried"), layout.stride * len(layout.vectors["carried"])
                 return kernels.IN_CARRIED, found.start, width, 0, 1, 0
-            if stream.name in layout.program.matrices:
-                start, width = layout.matrix_places[stream.name], layout.matrix_values
-                later = int(stream.kind in ("next", "upstream"))
-                if stream.kind in ("state", "next"):
-                    return kernels.IN_MATRICES, start, width, B * width, 0, later
-                return kernels.IN_D_MATRICES, start, width, B * width, 2, later
-            found, width = layout.vector(stream, "states"), layout.stride * len(layout.vectors["states"])
-            return kernels.IN_STATES, found.start, width, B * width, 0, 0
+            assert stream.name in layout.program.matrices
+            start, width = layout.matrix_places[stream.name], layout.matrix_values
+            later = int(stream.kind in ("next", "upstream"))
+            if stream.kind in ("state", "next"):
+                return kernels.IN_MATRICES, start, width, B * width, 0, later
+            return kernels.IN_D_MATRICES, start, width, B * width, 2, later
 
         rows = [(kinds[node.op], heads, streams) for node in nodes for heads, streams in names.rows(node)]
         table = [
@@ -59,7 +57,7 @@ class UnitOperations:
         """Run the operations at step t."""
         flat = memory.flat
         # The forward has no gradients of matrices, and no operation of it has a place there.
-        arrays = flat["carried"], flat["states"], flat["matrices"], flat.get("d_matrices", flat["matrices"])
-        kept = memory.arrays["states"].shape[0]
+        arrays = flat["carried"], flat["matrices"], flat.get("d_matrices", flat["matrices"])
+        kept = memory.arrays["matrices"].shape[0]
         kernel = launch(self._kernel, self._blocks, self._threads, memory.stream, self._shared)
         kernel(self._table, *arrays, t, kept, self._B)

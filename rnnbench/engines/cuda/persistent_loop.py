@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,9 @@ from rnnbench.lang import Program
 from rnnbench.lang.emit_cuda import vectors
 from rnnbench.lang.emit_lanes import composed_values
 from rnnbench.lang.emit_loops import arguments, is_scan
-from rnnbench.lang.emit_persistent import DEPTHS, ITEMSIZE, Shape, check_resident, persistent_source
-from rnnbench.lang.recurrent_products import is_dense, published, recurrent_products
+from rnnbench.lang.emit_persistent import persistent_source
+from rnnbench.lang.exchange import exchange, is_exchanging
+from rnnbench.lang.resident import DEPTHS, ITEMSIZE, Shape
 
 # Of the pre-activations of inference, which are formed so many steps ahead; a launch runs these steps.
 AHEAD_BYTES = 1 << 30
@@ -53,26 +55,33 @@ def emitter(kind: str, shape: Shape | None) -> Callable[[Program], str]:
     return lambda program: persistent_source(program, kind, shape)
 
 
-def weight_places(program: Program, kind: str, shape: Shape) -> np.ndarray:
-    """Return for every value of all blocks' packed weights where it lies in R [names, H, H], or -1 for a zero.
+def weight_places(program: Program, kind: str, shape: Shape, hidden: int) -> np.ndarray:
+    """Return for every value of all blocks' packed weights where it lies in R, the matrices one behind the other, or -1
+    for a zero.
 
     A block's weights are, for each product and operand, ``[chunk][column][depth]``.
     """
-    matrices = [name for name in program.params if name.startswith("R.")]
-    H, depth = shape.hidden, DEPTHS[shape.precision]
-    blocks = []
-    for block in range(shape.blocks):
-        for product, spread in zip(recurrent_products(program, kind), shape.spreads, strict=True):
+    starts, end = {}, 0
+    for name in (name for name in program.params if name.startswith("R.")):
+        starts[name] = end
+        end += prod(program.shape(name, 1, hidden))
+    depth, shown, blocks = DEPTHS[shape.precision], exchange(program, kind), []
+    for part, block in np.ndindex(shape.parts, shape.blocks):
+        for product, spread in zip(shown.products, shape.spreads, strict=True):
+            width = shape.width(product.size)
             inner = np.arange(spread.splits * spread.rounds * depth).reshape(-1, 1, depth)
             column = np.arange(spread.columns).reshape(1, -1, 1)
-            result, unit = column // shape.units, block * shape.units + column % shape.units
-            for names in product.matrices:
-                numbers = np.array([matrices.index(name) for name in names])
-                inside = (inner < H) & (unit < H) & (result < len(names))
-                base = numbers[np.minimum(result, len(names) - 1)] * H * H
-                place = base + (unit * H + inner if product.transposed else inner * H + unit)
+            result, unit = column // width.units, block * width.units + column % width.units
+            for names, size in zip(product.matrices, product.inner, strict=True):
+                count = shape.width(size).count
+                inside = (inner < count) & (unit < width.count) & (result < len(names))
+                which = np.minimum(result, len(names) - 1)
+                start = np.array([starts[name] for name in names])[which]
+                columns = np.array([program.shape(name, 1, hidden)[1] for name in names])[which]
+                own, other = part * width.count + unit, part * count + inner
+                place = start + (own * columns + other if product.transposed else other * columns + own)
                 blocks.append(np.where(inside, place, -1).astype(np.int32).ravel())
-    return np.concatenate(blocks)
+    return np.concatenate(blocks) if blocks else np.full(1, -1, np.int32)
 
 
 @dataclass
@@ -84,6 +93,7 @@ class Plan:
     places: Any
     packed: Any
     published: Any
+    sums: Any
     counters: Any
     packs: bool = True  # whether the weights have to be packed before the next launch
     ready: bool = False  # whether the kernel is compiled, and allowed what it needs
@@ -92,21 +102,21 @@ class Plan:
 class PersistentLoop:
     """Runs all steps of one program, dtype and H in one launch."""
 
-    def __init__(self, program: Program, dtype: str, hidden: int, precision: str | None = None) -> None:
-        check_resident(program)
-        self.program, self.dtype, self.hidden = program, dtype, hidden
+    def __init__(self, program: Program, dtype: str, hidden: int, precision: str | None = None, heads: int = 1) -> None:
+        """Prepare; ``heads`` is the number of blocks on the diagonal of all recurrent matrices."""
+        self.program, self.dtype, self.hidden, self.heads = program, dtype, hidden, heads
         self.precision = precision or dtype
-        self.dense = is_dense(program)
+        self.exchanges = is_exchanging(program)
         self._vectors = vectors(program)
         self._plans: dict[tuple[str, int], Plan] = {}
         self._composed: dict[str, Any] = {}
         self._over_values = shared_module(dtype, "launch").over_values
-        for kind in ("forward", "training", "backward") if self.dense else ():
+        for kind in ("forward", "training", "backward") if self.exchanges else ():
             self._tiling(kind, 1)
 
     def _tiling(self, kind: str, B: int) -> Tiling:
         """Return the tiling for B rows; raises RnnbenchError where there is none."""
-        found = choose(self.program, kind, self.hidden, B, self.precision, machine())
+        found = choose(self.program, kind, self.hidden, B, self.precision, machine(), self.heads)
         if isinstance(found, str):
             raise RnnbenchError(
                 f"engine 'cuda' cannot hold {self.program.name} at H={self.hidden}: {found}; use engine 'cuda_steps'"
@@ -121,7 +131,7 @@ class PersistentLoop:
     def workspace_bytes(self, T: int, B: int, training: bool) -> int:
         """Return the bytes of device memory that the loop itself holds."""
         kinds = ("training", "backward") if training else ("forward",)
-        if not self.dense:
+        if not self.exchanges:
             scans = [kind for kind in kinds if is_scan(self.program, kind)]
             chunks = self._chunks(B, self.chunk(T, B, training))
             size = np.dtype(self.dtype).itemsize
@@ -130,17 +140,20 @@ class PersistentLoop:
         total = 0
         for kind in kinds:
             tiling = self._tiling(kind, B)
-            weights, values, counters = self._sizes(kind, B, tiling)
-            total += weights * 4 + (weights + values) * ITEMSIZE[self.precision] + counters * 8
+            weights, values, sums, counters = self._sizes(kind, B, tiling)
+            of_sum = np.dtype(self.dtype).itemsize
+            total += weights * 4 + (weights + values) * ITEMSIZE[self.precision] + sums * of_sum + counters * 8
         return total
 
-    def _sizes(self, kind: str, B: int, tiling: Tiling) -> tuple[int, int, int]:
-        """Return the packed weights of all blocks, the values that are published, and the counters."""
-        shape, products = tiling.shape, recurrent_products(self.program, kind)
+    def _sizes(self, kind: str, B: int, tiling: Tiling) -> tuple[int, int, int, int]:
+        """Return the packed weights of all blocks, the values and the sums that are published, and the counters."""
+        shape, shown = tiling.shape, exchange(self.program, kind)
         waves = -(-B // (shape.rows * tiling.groups))
-        rows = shape.rows * tiling.groups * waves if shape.blocks > 1 else 0
-        values = 2 * len(published(products)) * rows * shape.depth
-        return shape.blocks * shape.weights(products)[-1], max(1, values), tiling.groups * COUNTER_STRIDE
+        rows = shape.parts * shape.rows * tiling.groups * waves if shape.blocks > 1 else 0
+        values, sums = len(shown.operands) * shape.depth, shape.published_sums(shown)[-1]
+        weights, gangs = shape.parts * shape.blocks * shape.weights(shown)[-1], shape.parts * tiling.groups
+        counters = gangs * COUNTER_STRIDE if shape.blocks > 1 else 1
+        return max(1, weights), max(1, 2 * rows * values), max(1, 2 * rows * sums), counters
 
     def weights_changed(self) -> None:
         """Have every plan pack the weights again."""
@@ -158,13 +171,13 @@ class PersistentLoop:
 
     def _run(self, kind: str, memory: Memory, numbers: dict[str, int]) -> None:
         given: dict[str, Any] = {**memory.arrays, **numbers}
-        if not self.dense:
+        if not self.exchanges:
             self._run_lanes(kind, memory, numbers.get("steps", memory.T), given)
             return
         plan = self._plan(kind, memory.B)
         if plan.packs:
             self._pack(plan, memory)
-        given |= {"weights": plan.packed, "published": plan.published, "counters": plan.counters}
+        given |= {"weights": plan.packed, "published": plan.published, "sums": plan.sums, "counters": plan.counters}
         self._launch(plan, [given[n] for n in arguments(self.program, kind)], memory.stream)
 
     def _run_lanes(self, kind: str, memory: Memory, steps: int, given: dict[str, Any]) -> None:
@@ -209,9 +222,9 @@ class PersistentLoop:
                 self._plans.pop(next(iter(self._plans)))
             tiling = self._tiling(kind, B)
             module = cell_module(self.program, self.dtype, emitter(kind, tiling.shape))
-            _, values, counters = self._sizes(kind, B, tiling)
+            _, values, sums, counters = self._sizes(kind, B, tiling)
             held = {2: np.uint16, 4: np.float32, 8: np.float64}[ITEMSIZE[self.precision]]
-            places = weight_places(self.program, kind, tiling.shape)
+            places = weight_places(self.program, kind, tiling.shape, self.hidden)
             self._plans[kind, B] = Plan(
                 getattr(module, kind),
                 tiling,
@@ -219,6 +232,7 @@ class PersistentLoop:
                 cuda.device_array(places.size, held),
                 # Zero where rows and units are only there to fill up: nobody writes those.
                 cuda.to_device(np.zeros(values, held)),
+                cuda.to_device(np.zeros(sums, self.dtype)),
                 cuda.to_device(np.zeros(counters, np.int64)),
             )
         return self._plans[kind, B]
@@ -233,22 +247,23 @@ class PersistentLoop:
 
     def _launch(self, plan: Plan, given: list[Any], stream: Any) -> None:
         shape, shared = plan.tiling.shape, plan.tiling.shared_bytes
-        grid = shape.blocks, plan.tiling.groups
+        grid = shape.blocks, plan.tiling.groups, shape.parts
         if driver.simulated():
             from rnnbench.engines.cuda.simulator import launch_simulated
 
-            launch_simulated(plan.kernel, grid, shape.threads, shared, given, together=True)
+            launch_simulated(plan.kernel, grid, shape.threads, shared, given, together=shape.blocks > 1)
             return
         if not plan.ready:
-            make_cooperative(plan.kernel, given, grid[0] * grid[1], shape.threads, shared)
+            make_ready(plan.kernel, given, prod(grid) if shape.blocks > 1 else None, shape.threads, shared)
             plan.ready = True
         launch(plan.kernel, grid, shape.threads, stream, shared)(*given)
 
 
-def make_cooperative(kernel: Any, given: Sequence[Any], blocks: int, threads: int, shared: int) -> None:
-    """Compile a kernel whose blocks wait for one another, for these arguments, and allow it its shared memory.
+def make_ready(kernel: Any, given: Sequence[Any], blocks: int | None, threads: int, shared: int) -> None:
+    """Compile a kernel for these arguments, and allow it its shared memory.
 
-    The driver then starts all of its blocks together or none. Raises RnnbenchError where they cannot all run at once.
+    With ``blocks``, so many wait for one another: the driver then starts all of them together or none. Raises
+    RnnbenchError where they cannot all run at once.
     """
     from cuda.bindings import driver as binding  # pyright: ignore[reportAttributeAccessIssue]
     from numba.cuda.cudadrv.driver import driver as calls  # pyright: ignore[reportAttributeAccessIssue]
@@ -257,6 +272,8 @@ def make_cooperative(kernel: Any, given: Sequence[Any], blocks: int, threads: in
     function = compiled._codelibrary.get_cufunc()
     attribute = binding.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
     calls.cuKernelSetAttribute(attribute, shared, function.handle, function.device.id)
+    if blocks is None:
+        return
     most = compiled.max_cooperative_grid_blocks(threads, shared)
     if blocks > most:
         raise RnnbenchError(

@@ -22,6 +22,7 @@ from rnnbench.engines.cuda.arrays import (
     own_stream,
     told,
 )
+from rnnbench.engines.cuda.gradient_scale import GradientScale
 from rnnbench.engines.cuda.memory import Layout, Loop, Memory
 from rnnbench.engines.cuda.operations import Operations
 from rnnbench.engines.cuda.outside import Outside
@@ -49,7 +50,7 @@ class CudaKernel:
         loop: Loop,
         precision: str | None = None,
     ) -> None:
-        self.engine, self.program, self.loop = engine, program, loop
+        self.engine, self.program, self.loop, self.precision = engine, program, loop, precision
         self.dtype, self.input_size, self.hidden = np.dtype(dtype), input_size, hidden
         self.layout = Layout(program, self.dtype, input_size, hidden)
         self._do, self._outside = Operations(dtype), Outside(self.layout, precision)
@@ -67,6 +68,15 @@ class CudaKernel:
         """Return a copy of an array on the device."""
         with told():
             return cuda.to_device(array)
+
+    def require_finite(self, given: Mapping[str, Any]) -> None:
+        """Raise RnnbenchError that names the first value that is not finite, of arrays named as "x" or "state h"."""
+        with told():
+            stream = self._stream_of(given)
+            held = Held(self.dtype)
+            found = self._check({name: held.bring(name, array, stream) for name, array in given.items()}, stream)
+            stream.synchronize()
+        self._refuse(given, found)
 
     def freeze(self, params: Arrays) -> None:
         """Copy the weights to the device once; until ``thaw`` later changes are not seen."""
@@ -159,6 +169,9 @@ class CudaKernel:
             memory.add(name, held.block(name, shape))
         brought = {name: held.bring(name, value, stream) for name, value in given.items()}
         found = self._check(brought, stream)
+        scale = GradientScale(self._do, stream) if self.precision == "float16" else None
+        if scale is not None:
+            brought = scale.up(brought, held)
         flat_dy = brought["dy"].flat
         memory.add("dy", Block(flat_dy, flat_dy.reshape(*layout.output(flat_dy.size // prod(layout.output(1, B)), B))))
         for block in ("d_states", "d_matrices", "d_units"):
@@ -175,6 +188,8 @@ class CudaKernel:
         for name in names:
             into, (block, place) = results.new(f"d_state {name}", layout.state(name, B)), layout.state_place(name)
             self._do.take(memory.arrays[f"d_{block}"], 0, place, _rows(into), stream)
+        if scale is not None:
+            scale.down([*results.blocks(), *(memory.block(name) for name, of in layout.gradients.items() if of[0])])
         of_params = {
             name: held.download(name, memory.block(name), stream)
             for name, shape in layout.gradients.items()
@@ -182,6 +197,8 @@ class CudaKernel:
         }
         got = results.complete()
         self._refuse({"dy": dy} | given, found)
+        if scale is not None:
+            scale.refuse_overflow()
         grads = self._named(of_params)
         return {**grads, "x": got["dx"], **{name: got[f"d_state {name}"] for name in names}}
 
@@ -252,7 +269,7 @@ class CudaKernel:
             return own_stream()
         chosen = next((stream for stream in streams if stream), None) or default_stream()
         for other in streams:
-            if other and int(other) != int(chosen):
+            if other and other is not chosen and int(other) != int(chosen):
                 other.synchronize()  # what it still writes has to be there
         return chosen
 
@@ -293,6 +310,10 @@ class _Results:
             array = device_array(shape, self._held.dtype, self._stream)
             self._blocks[name] = Block(array.reshape(array.size), array)
         return self._blocks[name]
+
+    def blocks(self) -> list[Block]:
+        """Return the results' memory on the device."""
+        return list(self._blocks.values())
 
     def complete(self) -> dict[str, Any]:
         """Wait for the device and return the results."""

@@ -16,7 +16,7 @@ import numpy as np
 from rnnbench.engines.cuda.tiling import Machine
 
 # What the simulator stands for: two blocks, so that barriers have somebody to wait for. Python threads are slow.
-MACHINE = Machine(processors=2, shared=227 * 1024, threads=128)
+MACHINE = Machine(processors=2, shared=227 * 1024, threads=32)
 
 
 class _Thread(threading.Thread):

@@ -8,7 +8,6 @@ import numpy as np
 
 from rnnbench.engines import Kernel
 from rnnbench.engines.cuda import driver
-from rnnbench.errors import RnnbenchError
 from rnnbench.lang import Program
 
 # Of the pre-activations of inference, which are formed so many steps ahead.
@@ -24,12 +23,11 @@ def prepare(
     program: Program, dtype: str, input_size: int, hidden: int, threads: int | None, checkpoint: int | None
 ) -> Kernel:
     """Return the program ready to run; ``threads`` is ignored, since the host's threads compute nothing."""
-    if checkpoint is not None:
-        raise RnnbenchError("engine 'cuda_steps' keeps all steps: checkpoint is for engine 'cpu'")
     program.check_hidden(hidden)
+    from rnnbench.engines.cuda.checkpoint import checkpointed
     from rnnbench.engines.cuda.memory import Layout
     from rnnbench.engines.cuda.run import CudaKernel
     from rnnbench.engines.cuda.steps_loop import StepsLoop
 
     loop = StepsLoop(Layout(program, np.dtype(dtype), input_size, hidden))
-    return CudaKernel("cuda_steps", program, dtype, input_size, hidden, loop)
+    return checkpointed(CudaKernel("cuda_steps", program, dtype, input_size, hidden, loop), checkpoint)

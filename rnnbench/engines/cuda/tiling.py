@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 
-from rnnbench.lang import Program
-from rnnbench.lang.emit_persistent import DEPTHS, ITEMSIZE, TENSOR, Shape, Spread
+from rnnbench.lang import Program, ops
 from rnnbench.lang.emit_products import LARGE, rounds_at_once
-from rnnbench.lang.recurrent_products import RecurrentProduct, barriers, recurrent_products, tiles_of
+from rnnbench.lang.exchange import Exchange, exchange, parts_of
+from rnnbench.lang.resident import DEPTHS, ITEMSIZE, TENSOR, Shape, Spread, Width
+from rnnbench.lang.sizes import HIDDEN
 
 # Cycles of one barrier among blocks, and within one; cycles until a value comes from the second-level cache.
 MEET, MEET_ALONE, LATENCY = 1700, 60, 600
@@ -25,6 +27,7 @@ REGISTERS, MOST_REGISTERS, OTHER_REGISTERS, WEIGHT_REGISTERS = 65536, 255, 64, 9
 OF_VALUE = 2  # registers of a value that a step reads or writes beside its products
 MOST_SUMS = 64 * 1024  # bytes of partial sums
 MOST_RESULTS = 32  # that one thread adds up
+MOST_GROUPS = 65535  # of a grid
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Machine:
 
 @dataclass(frozen=True)
 class Tiling:
-    """``shape`` of a kernel, and the groups of rows that run at the same time."""
+    """``shape`` of a kernel, and the groups of rows that run at the same time, or, where blocks wait for nobody, all
+    groups."""
 
     shape: Shape
     groups: int
@@ -108,89 +112,133 @@ def product_registers(rows: int, s: Spread, precision: str, threads: int, in_reg
     return row_tile * column_tile * size + 4 * on_their_way + 8
 
 
-def _other_registers(program: Program, kind: str, precision: str) -> int:
+def _other_registers(shown: Exchange, precision: str) -> int:
     """Return an estimate of the registers that a thread needs for all but its products."""
-    values = {stream for tile in tiles_of(program, kind) for stream in tile.streams}
+    values = {stream for tile in shown.tiles for stream in tile.streams}
     return OTHER_REGISTERS + min(OF_VALUE * len(values), OTHER_REGISTERS) * (2 if precision == "float64" else 1)
 
 
 def _shapes(
-    products: Sequence[RecurrentProduct], hidden: int, rows: int, precision: str, machine: Machine, others: int
+    shown: Exchange, counts: dict[str, int], parts: int, rows: int, precision: str, machine: Machine
 ) -> Iterator[Shape]:
-    """Yield the shapes for groups of ``rows`` rows whose threads have ``others`` registers in use beside products."""
-    seen = set()
-    for blocks in range(1, min(machine.processors, hidden) + 1):
-        units = -(-hidden // blocks)
-        if units in seen or units * rows > machine.threads:
+    """Yield the shapes for groups of ``rows`` rows; ``counts`` are the units of each size that a part has."""
+    seen, others = set(), _other_registers(shown, precision)
+    most = 1 if shown.matrices else max(1, min(machine.processors // parts, max(counts.values())))
+    for wanted in range(1, most + 1):
+        widths = tuple(Width(size, count, -(-count // wanted)) for size, count in counts.items())
+        units, width = max(w.units for w in widths), {w.size: w.units for w in widths}
+        if widths in seen or units * rows > machine.threads:
             continue
-        seen.add(units)
-        results = max(len(p.results) for p in products)
-        if precision not in TENSOR and rows * units * results > MOST_RESULTS * machine.threads:
+        seen.add(widths)
+        columns = [len(p.results) * width[p.size] for p in shown.products]
+        if precision not in TENSOR and rows * max(columns, default=0) > MOST_RESULTS * machine.threads:
             continue
+        blocks = max(-(-w.count // w.units) for w in widths)
         least = -(-units * rows // 32) * 32
         for threads in sorted({max(least, t) for t in (32, 64, 128, 256, 512) if max(least, t) <= machine.threads}):
-            if precision not in TENSOR and not _can_spread(rows, units, products, threads):
+            if precision not in TENSOR and not _can_spread(rows, columns, threads):
                 continue
-            spreads = tuple(spread(rows, len(p.results) * units, hidden, threads, precision) for p in products)
-            depth = max(s.splits * s.rounds for s in spreads) * DEPTHS[precision]
-            weights = sum(len(p.operands) * s.rounds * s.columns // 2 for p, s in zip(products, spreads, strict=True))
+            inner = [max(counts[size] for size in p.inner) for p in shown.products]
+            spreads = tuple(spread(rows, c, k, threads, precision) for c, k in zip(columns, inner, strict=True))
+            depth = max((s.splits * s.rounds for s in spreads), default=0) * DEPTHS[precision]
+            products = zip(shown.products, spreads, strict=True)
+            weights = sum(len(p.operands) * s.rounds * s.columns // 2 for p, s in products)
             in_registers = precision in TENSOR and weights <= WEIGHT_REGISTERS and threads <= LARGE
             taken = others + (weights if in_registers else 0)
-            taken += max(product_registers(rows, s, precision, threads, in_registers) for s in spreads)
+            taken += max((product_registers(rows, s, precision, threads, in_registers) for s in spreads), default=0)
             if taken > min(MOST_REGISTERS, REGISTERS // threads):
                 continue
-            count = -(-hidden // units)
-            yield Shape(hidden, units, rows, count, threads, precision, depth, spreads, in_registers)
+            yield Shape(widths, rows, blocks, parts, threads, precision, depth, spreads, in_registers)
 
 
-def _can_spread(rows: int, units: int, products: Sequence[RecurrentProduct], threads: int) -> bool:
-    """Tell whether every product's results can be shared among the threads."""
-    for product in products:
-        columns = units * len(product.results)
-        shares = [r * c for r in _divisors(rows, 8) for c in _divisors(columns, 8) if r * c <= MOST_RESULTS]
-        if rows * columns // max(shares) > threads:
+def _can_spread(rows: int, columns: Sequence[int], threads: int) -> bool:
+    """Tell whether the results of products of so many columns can be shared among the threads."""
+    for count in columns:
+        shares = [r * c for r in _divisors(rows, 8) for c in _divisors(count, 8) if r * c <= MOST_RESULTS]
+        if rows * count // max(shares) > threads:
             return False
     return True
 
 
-def cycles(shape: Shape, products: Sequence[RecurrentProduct], meets: int) -> float:
-    """Return an estimate of the cycles of one step of one group of rows, with ``meets`` barriers."""
-    size, depth = ITEMSIZE[shape.precision], shape.depth
-    total = meets * (MEET if shape.blocks > 1 else MEET_ALONE)
-    for product, s in zip(products, shape.spreads, strict=True):
+def cycles(shape: Shape, shown: Exchange) -> float:
+    """Return an estimate of the cycles of one step of one group of rows of a part."""
+    size, depth, alone = ITEMSIZE[shape.precision], shape.depth, shape.blocks == 1
+    total = len(shown.barriers) * (MEET_ALONE if alone else MEET)
+    for product, s in zip(shown.products, shape.spreads, strict=True):
         operands = len(product.operands)
         near = 0 if shape.in_registers else operands * s.splits * s.rounds * DEPTHS[shape.precision] * s.columns * size
         far = shape.rows * operands * depth * size
-        moving = near / NEAR_BYTES + far / (FAR_BYTES if shape.blocks > 1 else NEAR_BYTES)
+        moving = near / NEAR_BYTES + far / (NEAR_BYTES if alone else FAR_BYTES)
         total += max(moving, operands * product_cycles(shape.rows, s, shape.precision, shape.threads)) + 2 * MEET_ALONE
+    turns = max(1.0, shape.units * shape.rows / 128)  # a multiprocessor begins four instructions a cycle
+    for operation in shown.operations:
+        each = shape.each(operation.heads)
+        if operation.node.op not in ops.OVER_UNITS:
+            total += each * turns * (6 if operation.result is None else 4)
+        elif alone:
+            total += each * turns * 2
+        else:
+            total += MEET_ALONE + LATENCY + shape.width(HIDDEN).units * 8 + shape.blocks * turns
     return total
 
 
 @lru_cache(maxsize=512)
-def choose(program: Program, kind: str, hidden: int, batch: int, precision: str, machine: Machine) -> Tiling | str:
-    """Return the tiling of a program's kernel of ``kind`` for ``batch`` rows, or why it does not fit, as a clause."""
-    products = recurrent_products(program, kind)
-    meets = len(barriers(tiles_of(program, kind), products))
+def choose(
+    program: Program, kind: str, hidden: int, batch: int, precision: str, machine: Machine, heads: int = 1
+) -> Tiling | str:
+    """Return the tiling of a program's kernel of ``kind`` for ``batch`` rows, or why it does not fit, as a clause.
+
+    ``heads`` is the number of blocks on the diagonal of all recurrent matrices.
+    """
+    shown = exchange(program, kind)
+    most = parts_of(program, hidden, heads)
+    # Blocks of threads may share the units of all parts, but not a matrix state.
+    some = (most,) if shown.matrices else dict.fromkeys((most, 1))
+    found = [_best(shown, hidden, batch, precision, machine, parts) for parts in some]
+    fitting = [tiling for tiling in found if tiling is not None]
+    if fitting:
+        return min(fitting, key=lambda tiling: tiling.cycles)
+    return _why_not(shown, hidden, most, precision, machine)
+
+
+def _best(shown: Exchange, hidden: int, batch: int, precision: str, machine: Machine, parts: int) -> Tiling | None:
+    """Return the fastest tiling of so many parts by the model, or None."""
     row_sizes = (16, 32, 64) if precision in TENSOR else (1, 2, 4, 8, 16, 32, 64)
-    others = _other_registers(program, kind, precision)
+    counts = {size: shown.program.units(size, hidden) // parts for size in shown.sizes}
     best: Tiling | None = None
     for rows in row_sizes:
         if rows > row_sizes[0] and rows >= 2 * batch:
             break
-        for shape in _shapes(products, hidden, rows, precision, machine, others):
-            _, _, needed = shape.shared(products)
-            if needed > machine.shared or shape.blocks > machine.processors:
+        for shape in _shapes(shown, counts, parts, rows, precision, machine):
+            needed = shape.shared(shown).end
+            if needed > machine.shared or (shape.blocks > 1 and shape.blocks * parts > machine.processors):
                 continue
-            groups = min(-(-batch // rows), machine.processors // shape.blocks)
-            waves = -(-batch // (rows * groups))
-            time = waves * cycles(shape, products, meets)
+            groups = -(-batch // rows)
+            if shape.blocks > 1:
+                groups = min(groups, machine.processors // (shape.blocks * parts))
+            groups = min(groups, MOST_GROUPS)
+            waves = -(-batch // (rows * groups)) * -(-groups * parts * shape.blocks // machine.processors)
+            time = waves * cycles(shape, shown)
             if best is None or time < best.cycles:
                 best = Tiling(shape, groups, needed, time)
-    if best is not None:
-        return best
-    size = sum(len(p.operands) * len(p.results) for p in products) * hidden * hidden * ITEMSIZE[precision]
+    return best
+
+
+def _why_not(shown: Exchange, hidden: int, parts: int, precision: str, machine: Machine) -> str:
+    """Return why no tiling fits, as a clause."""
+    program = shown.program
+    if shown.matrices:
+        values = sum(hidden * (hidden // heads) for _, heads in shown.matrices) // parts
+        size = values * ITEMSIZE["float64" if precision == "float64" else "float32"]
+        return (
+            f"matrix states of the {hidden // parts} units of a row that belong together take {size / 1e3:.0f} kB, and "
+            f"must with all else of a step fit one multiprocessor, which has {machine.shared / 1e3:.0f} kB of shared "
+            f"memory and {machine.threads} threads"
+        )
+    shapes = {name: program.shape(name, 1, hidden) for p in shown.products for names in p.matrices for name in names}
+    values = sum(prod(shapes[name]) for p in shown.products for names in p.matrices for name in names)
     return (
-        f"its recurrent weights take {size / 1e6:.1f} MB in {precision}, and the {machine.processors} multiprocessors "
-        f"have {machine.processors * machine.shared / 1e6:.1f} MB of shared memory for them and all else of a step, "
-        f"in blocks of at most {machine.threads} threads"
+        f"its recurrent weights take {values * ITEMSIZE[precision] / 1e6:.1f} MB in {precision}, and the "
+        f"{machine.processors} multiprocessors have {machine.processors * machine.shared / 1e6:.1f} MB of shared "
+        f"memory for them and all else of a step, in blocks of at most {machine.threads} threads"
     )

@@ -17,9 +17,9 @@ IS_TOTAL, IS_MEAN, IS_READ, IS_LEFT, IS_ROWDOT, IS_UPDATE = range(6)
 KIND, HEADS, EACH, PLACES = range(4)
 MATRIX, VALUE, TARGET, DECAY, KEY, KEY_2, VALUE_2 = range(7)
 # Columns of a place: the array that it lies in, where it begins there, from row to row, from step to step, the steps
-# that are kept, 0 for as many as of states, and how many steps later than this one it is.
+# that are kept, 0 for as many as of matrix states, and how many steps later than this one it is.
 ARRAY, START, ROW, STEP, KEPT, LATER, PLACE_SIZE = range(7)
-NOWHERE, IN_CARRIED, IN_STATES, IN_MATRICES, IN_D_MATRICES = range(5)
+NOWHERE, IN_CARRIED, IN_MATRICES, IN_D_MATRICES = range(4)
 
 
 @body
@@ -46,35 +46,31 @@ def one_of(first, at, other, choose_other):
 
 
 @body
-def read(arrays, choices, places, each, unit):
+def read(arrays, of_d_matrix, places, each, unit):
     """Return one value unit of the transpose of a head's matrix by a vector over its key units."""
-    carried, states, matrices, d_matrices = arrays
-    of_d_matrix, of_state = choices
+    carried, matrices, d_matrices = arrays
     matrix, keys = places
     total = ZERO
     for k in range(each):
-        key = one_of(carried, keys + k, states, of_state)
-        total += key * one_of(matrices, matrix + k * each + unit, d_matrices, of_d_matrix)
+        total += carried[keys + k] * one_of(matrices, matrix + k * each + unit, d_matrices, of_d_matrix)
     return total
 
 
 @body
-def multiply_row(arrays, choices, places, each, unit):
+def multiply_row(arrays, of_d_matrix, places, each, unit):
     """Return one key unit of a head's matrix by a vector over its value units."""
-    carried, states, matrices, d_matrices = arrays
-    of_d_matrix, of_state = choices
+    carried, matrices, d_matrices = arrays
     matrix, values = places
     total = ZERO
     for d in range(each):
-        factor = one_of(carried, values + d, states, of_state)
-        total += one_of(matrices, matrix + unit * each + d, d_matrices, of_d_matrix) * factor
+        total += one_of(matrices, matrix + unit * each + d, d_matrices, of_d_matrix) * carried[values + d]
     return total
 
 
 @body
 def multiply_matrices(arrays, choices, places, each, unit):
     """Return the sum of the products of two matrices' entries over the values, for one key unit."""
-    _, _, matrices, d_matrices = arrays
+    _, matrices, d_matrices = arrays
     one_is_d, other_is_d = choices
     total = ZERO
     for d in range(unit * each, unit * each + each):
@@ -84,20 +80,18 @@ def multiply_matrices(arrays, choices, places, each, unit):
 
 
 @kernel
-def over_units(table, carried, states, matrices, d_matrices, t, kept, rows):
+def over_units(table, carried, matrices, d_matrices, t, kept, rows):
     """Run the operations of a ``table`` at step t, one after the other, on flat arrays.
 
-    ``kept`` is the number of steps in states and matrices. A block takes some heads of some rows, one after the other;
+    ``kept`` is the number of steps in matrices. A block takes some heads of some rows, one after the other;
     of each, a thread some units: those of values where a matrix is read or updated, else of keys.
     """
     thread = cuda.threadIdx.x
     first_unit, unit_step = cuda.blockIdx.y * UNIT_THREADS + thread, cuda.gridDim.y * UNIT_THREADS
     shared = cuda.shared.array(0, value)  # its size is given at the launch
-    arrays = (carried, states, matrices, d_matrices)
+    arrays = (carried, matrices, d_matrices)
     for operation in range(table.shape[0]):
         kind, heads, each = table[operation, KIND], table[operation, HEADS], table[operation, EACH]
-        value_of_state = array_of(table, operation, VALUE) == IN_STATES
-        key_of_state = array_of(table, operation, KEY) == IN_STATES
         of_d_matrix = array_of(table, operation, MATRIX) == IN_D_MATRICES
         for head_of_row in range(cuda.blockIdx.x, rows * heads, cuda.gridDim.x):
             row, head = head_of_row // heads, head_of_row % heads
@@ -109,7 +103,7 @@ def over_units(table, carried, states, matrices, d_matrices, t, kept, rows):
             if kind == IS_TOTAL or kind == IS_MEAN:
                 total = ZERO
                 for unit in range(thread, each, UNIT_THREADS):
-                    total += one_of(carried, values + unit, states, value_of_state)
+                    total += carried[values + unit]
                 shared[thread] = total
                 cuda.syncthreads()
                 half = UNIT_THREADS // 2
@@ -126,11 +120,11 @@ def over_units(table, carried, states, matrices, d_matrices, t, kept, rows):
                     carried[target + vector_at + unit] = total
             elif kind == IS_READ:
                 for unit in range(first_unit, each, unit_step):
-                    found = read(arrays, (of_d_matrix, key_of_state), (matrix, keys), each, unit)
+                    found = read(arrays, of_d_matrix, (matrix, keys), each, unit)
                     carried[target + vector_at + unit] = found
             elif kind == IS_LEFT:
                 for unit in range(first_unit, each, unit_step):
-                    found = multiply_row(arrays, (of_d_matrix, value_of_state), (matrix, values), each, unit)
+                    found = multiply_row(arrays, of_d_matrix, (matrix, values), each, unit)
                     carried[target + vector_at + unit] = found
             elif kind == IS_ROWDOT:
                 other = start_of(table, operation, VALUE, t, kept, row) + matrix_at
@@ -141,7 +135,6 @@ def over_units(table, carried, states, matrices, d_matrices, t, kept, rows):
             else:
                 decay_in, more_in = array_of(table, operation, DECAY), array_of(table, operation, KEY_2)
                 written = array_of(table, operation, KEY) != NOWHERE
-                more_values_of_state = array_of(table, operation, VALUE_2) == IN_STATES
                 to_d_matrix = array_of(table, operation, TARGET) == IN_D_MATRICES
                 decays = start_of(table, operation, DECAY, t, kept, row) + vector_at
                 more_keys = start_of(table, operation, KEY_2, t, kept, row) + vector_at
@@ -149,18 +142,18 @@ def over_units(table, carried, states, matrices, d_matrices, t, kept, rows):
                 for unit in range(first_unit, each, unit_step):
                     content, more = ZERO, ZERO
                     if written:
-                        content = one_of(carried, values + unit, states, value_of_state)
+                        content = carried[values + unit]
                     if more_in != NOWHERE:
-                        more = one_of(carried, more_values + unit, states, more_values_of_state)
+                        more = carried[more_values + unit]
                     for k in range(each):
                         at = k * each + unit
                         entry = one_of(matrices, matrix + at, d_matrices, of_d_matrix)
                         if decay_in != NOWHERE:
-                            entry = entry * one_of(carried, decays + k, states, decay_in == IN_STATES)
+                            entry = entry * carried[decays + k]
                         if written:
-                            entry += one_of(carried, keys + k, states, key_of_state) * content
+                            entry += carried[keys + k] * content
                         if more_in != NOWHERE:
-                            entry += one_of(carried, more_keys + k, states, more_in == IN_STATES) * more
+                            entry += carried[more_keys + k] * more
                         if to_d_matrix:
                             d_matrices[target + matrix_at + at] = entry
                         else:

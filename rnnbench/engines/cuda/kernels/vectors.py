@@ -63,3 +63,19 @@ def note_not_finite(values, found, which):
     for at in range(cuda.grid(1), values.shape[0], cuda.gridsize(1)):
         if not (-LARGEST <= values[at] <= LARGEST):
             found[which] = 1
+
+
+@kernel
+def note_largest(values, found):
+    """Raise ``found[0]`` to the largest size of ``values`` [n]; what is not a number does not count."""
+    largest = ZERO
+    for at in range(cuda.grid(1), values.shape[0], cuda.gridsize(1)):
+        largest = max(largest, abs(values[at]))
+    cuda.atomic.max(found, 0, largest)
+
+
+@kernel
+def scale(source, factor, target):
+    """Set ``target`` [n] to ``factor`` times ``source`` [n]."""
+    for at in range(cuda.grid(1), target.shape[0], cuda.gridsize(1)):
+        target[at] = factor * source[at]
