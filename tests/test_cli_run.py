@@ -93,17 +93,6 @@ def test_a_run_leaves_four_files_and_a_second_one_measures_nothing(tiny, monkeyp
     assert stored(folder) == records
 
 
-def test_compare_prints_the_cells_side_by_side(tiny):
-    result = invoke("compare", "mgu", "min_gru", "--output", "out")
-    assert result.exit_code == 0, result.output
-    heading = next(line for line in result.stdout.splitlines() if "mgu" in line and "min_gru" in line)
-    assert heading.startswith("┃ cell")
-    assert {record.get("cell", record.get("trial", {}).get("cell")) for record in stored(tiny / "out")} == {
-        "mgu",
-        "min_gru",
-    }
-
-
 def test_a_cell_and_a_column_of_the_readers_own(tiny):
     (tiny / "mine.py").write_text(
         '"""My cell.\n\nNobody 2026.\n"""\n'
@@ -134,6 +123,46 @@ def test_a_measurement_that_fails_is_named_and_the_exit_code_is_1(tiny, monkeypa
     assert "no memory of indrnn" in result.stderr
     assert "no page could be counted" in result.stderr
     assert (tiny / "out" / "report.html").is_file(), "what was measured is still reported"
+
+
+def test_what_ran_on_one_engine_is_kept_when_another_breaks_down(tiny, monkeypatch):
+    """As when the CPU's part of a comparison is there and the GPU fails in the middle of its own."""
+    assert invoke("run", "--output", "out", "--cells", "indrnn").exit_code == 0
+    before = stored(tiny / "out")
+    import rnnbench.measure as measure
+
+    class Broken:
+        def __init__(self, *_):
+            raise RnnbenchError("the device does not answer any more")
+
+    monkeypatch.setattr(measure, "Contest", Broken)
+    result = invoke("run", "--output", "out", "--cells", "indrnn,mgu", "--json")
+    assert result.exit_code == 1
+    said = "time: the device does not answer any more"
+    assert said in result.stderr
+    found = json.loads(result.stdout)
+    assert (found["report"], found["failures"], found["left"]) == ("out/report.html", [said], [])
+    after = stored(tiny / "out")
+    assert found["records"] == after
+    assert after[: len(before)] == before
+    assert {record["kind"] for record in after[len(before) :]} == {"memory", "compile", "trial"}, "the rest went on"
+    assert "mgu" in (tiny / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_full_disk_is_told_and_what_was_stored_stays(tiny, monkeypatch):
+    from rnnbench.trials.store import NotStored
+
+    add = Store.add
+
+    def full(self, record):
+        if len(self) == 3:
+            raise NotStored("no room is left on the disk")
+        return add(self, record)
+
+    monkeypatch.setattr(Store, "add", full)
+    result = invoke("run", "--output", "out")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, "rnnbench: no room is left on the disk")
+    assert len(stored(tiny / "out")) == 3
 
 
 @pytest.fixture

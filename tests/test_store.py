@@ -50,11 +50,11 @@ def test_the_first_record_of_a_key_stays(path):
 
 
 def test_a_record_is_there_for_others_as_soon_as_it_is_added(path):
-    with Store(path) as writer, Store(path) as other, Store(path, read_only=True) as reader:
+    with Store(path) as writer, Store(path, read_only=True) as reader:
         writer.add(record("a"))
-        other.add(record("b"))
+        assert reader.keys() == {"a"}
+        writer.add(record("b"))
         assert reader.keys() == {"a", "b"}
-        assert other.get("a") == record("a")
 
 
 @pytest.mark.parametrize(
@@ -194,6 +194,76 @@ def test_every_record_acknowledged_before_sigkill_is_there(path, after):
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
+
+
+HOLDER = """
+import sys
+from rnnbench.trials.store import Store
+store = Store(sys.argv[1])
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(path):
+    """Return a process that holds the store open for writing."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "open\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_store_in_use_by_another_run_is_told_with_its_owner(path, holder):
+    said = (
+        f"is in use by another run \\(process {holder.pid} on .+, since .+ UTC\\): wait until it ends, or name another"
+    )
+    with pytest.raises(RnnbenchError, match=said):
+        Store(path)
+    with Store(path, read_only=True) as reader:
+        assert reader.records() == []
+    with pytest.raises(RnnbenchError, match=said):
+        Store(path)  # it said so once and did not take the lock away
+
+
+def test_a_store_is_free_after_its_owner_was_killed(path, holder):
+    holder.kill()
+    holder.wait()
+    assert (path.parent / "results.sqlite.lock").exists(), "what the dead left behind"
+    with Store(path) as store:
+        assert store.add(record("a")) is True
+        with pytest.raises(RnnbenchError, match=f"in use by another run .process {os.getpid()} on "):
+            Store(path)
+    with Store(path) as store:
+        assert store.records() == [record("a")]
+    assert [file.name for file in path.parent.iterdir()] == ["results.sqlite"]
+
+
+def test_a_store_that_cannot_be_opened_is_left_unlocked(tmp_path):
+    path = tmp_path / "results.sqlite"
+    path.write_text("not a database at all\n" * 100)
+    for _ in range(2):
+        with pytest.raises(RnnbenchError, match="not a results file"):
+            Store(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["results.sqlite"]
+
+
+def test_a_full_disk_is_told_in_one_sentence_and_what_was_stored_stays(path):
+    with Store(path) as store:
+        store.add(record("a"))
+        pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(
+            RnnbenchError, match="no room is left on the disk with .*: what was measured before is stored"
+        ):
+            store.add(record("b", samples=[math.sin(number) for number in range(5000)]))
+        assert store.records() == [record("a")]
+    with Store(path) as store:
+        assert store.add(record("b")) is True
 
 
 def test_the_store_needs_neither_pandas_nor_pydantic():

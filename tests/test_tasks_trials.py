@@ -79,9 +79,9 @@ def test_a_record_from_before_baselines_is_read(tmp_path):
 
 def test_the_page_of_tasks_is_what_the_command_prints():
     page = Path(rnnbench.__file__).parents[1] / "docs" / "tasks.md"
-    printed = CliRunner().invoke(app, ["list", "--tasks", "--markdown"]).stdout
+    printed = CliRunner().invoke(app, ["list", "tasks", "--markdown"]).stdout
     assert printed == tasks_page()
-    assert page.read_text(encoding="utf-8") == printed, "run: rnnbench list --tasks --markdown > docs/tasks.md"
+    assert page.read_text(encoding="utf-8") == printed, "run: rnnbench list tasks --markdown > docs/tasks.md"
 
 
 def test_the_page_of_tasks_has_every_task_with_its_source():
@@ -99,6 +99,6 @@ def test_the_readme_tells_how_many_tasks_there_are():
 
 
 def test_tasks_alone_can_be_listed():
-    printed = CliRunner().invoke(app, ["list", "--tasks"]).stdout
+    printed = CliRunner().invoke(app, ["list", "tasks"]).stdout
     assert all(f"│ {name} " in printed for name in tasks())
     assert "elman_tanh" not in printed

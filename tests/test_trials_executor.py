@@ -1,4 +1,4 @@
-"""Many trials in several processes: resuming, dying workers, Ctrl-C, SIGKILL."""
+"""Many trials, in this process or in several: resuming, dying workers, deadlines, Ctrl-C, SIGKILL."""
 
 import multiprocessing
 import os
@@ -78,9 +78,9 @@ def test_a_process_of_its_own_changes_no_number(store, engine):
 
 def test_what_is_stored_is_not_run_again(store):
     trials, events = grid(3), []
-    run_all(trials[:2], store, processes=1)
+    run_all(trials[:2], store, processes=0)
     before = store.records()
-    summary = run_all(trials, store, processes=1, on_event=events.append)
+    summary = run_all(trials, store, processes=0, on_event=events.append)
     assert (summary.total, summary.finished, summary.resumed) == (3, 1, 2)
     assert {event.trial.key for event in events} == {trials[2].key}
     assert (events[0].done, events[0].total) == (2, 3)
@@ -90,7 +90,8 @@ def test_what_is_stored_is_not_run_again(store):
     assert events == []
 
 
-def test_progress_is_told_with_the_time_that_is_left(store):
+@pytest.mark.parametrize("processes", [0, 1])
+def test_progress_is_told_with_the_time_that_is_left(store, processes):
     told = []
 
     def on_event(event):
@@ -100,12 +101,13 @@ def test_progress_is_told_with_the_time_that_is_left(store):
                 raise KeyboardInterrupt
 
     with pytest.raises(Interrupted):
-        run_all([Trial(**SLOW)], store, processes=1, on_event=on_event)
+        run_all([Trial(**SLOW)], store, processes=processes, on_event=on_event)
     assert 0 < told[0].step < told[1].step < told[2].step < SLOW["steps"]
     assert all(event.loss > 0 and event.seconds_left > 1 for event in told)
 
 
-def test_a_trial_that_cannot_run_is_reported_and_the_others_go_on(store, tmp_path):
+@pytest.mark.parametrize("processes", [0, 1])
+def test_a_trial_that_cannot_run_is_reported_and_the_others_go_on(store, tmp_path, processes):
     file = tmp_path / "mine.py"
     file.write_text(
         "from rnnbench.lang import cell, tanh\n\n@cell('h')\ndef mine(x, R, h):\n    return tanh(x.h + R.h(h))\n"
@@ -114,14 +116,35 @@ def test_a_trial_that_cannot_run_is_reported_and_the_others_go_on(store, tmp_pat
     assert broken.key
     file.unlink()
     events = []
-    summary = run_all([broken, *grid(1)], store, processes=1, on_event=events.append)
+    summary = run_all([broken, *grid(1)], store, processes=processes, on_event=events.append)
     assert summary.finished == 1
     assert summary.failed == [(broken, f"cell '{file}:mine': no file '{file}'; write path/to/file.py:cell")]
     assert [event.kind for event in events if event.trial == broken] == ["started", "failed"]
     assert broken.key not in store
 
 
-def test_a_killed_worker_is_reported_and_the_others_go_on(store):
+def test_a_process_that_is_killed_loses_nothing_and_repeats_nothing(store):
+    budget = {"engine": "cpu", "steps": 2500, "evaluate_every": 2500}
+    trials, events = [small(seed=seed, **budget) for seed in range(4)], []
+
+    def on_event(event):
+        events.append(event)
+        if event.kind == "progress" and not any(event.kind == "lost" for event in events):
+            multiprocessing.active_children()[0].kill()
+
+    summary = run_all(trials, store, processes=2, on_event=on_event)
+    assert (summary.finished, summary.failed, summary.left) == (4, [], [])
+    lost = [event for event in events if event.kind == "lost"]
+    assert lost
+    assert all(event.message == "its process was killed (SIGKILL, perhaps for lack of memory)" for event in lost)
+    finished = [event.trial.key for event in events if event.kind == "finished"]
+    assert sorted(finished) == sorted(trial.key for trial in trials), "each once"
+    assert store.keys() == set(finished)
+    started = [event.trial.key for event in events if event.kind == "started"]
+    assert len(started) == 4 + len(lost)
+
+
+def test_a_trial_whose_processes_are_killed_again_is_given_up_and_the_others_go_on(store):
     slow, events = Trial(**SLOW), []
 
     def on_event(event):
@@ -134,7 +157,7 @@ def test_a_killed_worker_is_reported_and_the_others_go_on(store):
     assert summary.finished == 2
     ((trial, message),) = summary.failed
     assert trial == slow
-    assert message == "its process was killed (SIGKILL, perhaps for lack of memory)"
+    assert message == "its process was killed (SIGKILL, perhaps for lack of memory), 2 times"
     assert events[-1].done == 2
     assert store.keys() == {trial.key for trial in grid(2)}
 
@@ -150,13 +173,55 @@ def test_an_interrupt_says_how_many_are_done(store):
 
 
 def test_the_number_of_processes_is_checked(store):
-    with pytest.raises(RnnbenchError, match="processes must be at least 1, got 0"):
-        run_all(grid(1), store, processes=0)
+    for wrong in (-1, 1.5, True):
+        with pytest.raises(RnnbenchError, match=f"processes must be a whole number of at least 0, got {wrong}"):
+            run_all(grid(1), store, processes=wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_a_deadline_leaves_the_rest(store, processes):
+    trials = [*grid(1), *(Trial(**SLOW, seed=seed) for seed in range(1, 4))]
+    run_all(trials[:1], store, processes=0)
+    begun, events = time.monotonic(), []
+    summary = run_all(trials, store, processes=processes, on_event=events.append, deadline=begun + 1)
+    assert 1 <= time.monotonic() - begun < 10
+    assert (summary.total, summary.resumed, summary.finished, summary.failed) == (4, 1, 0, [])
+    assert summary.left == trials[1:]
+    assert len(store) == 1
+    assert events[0].kind == "started"
+    events.clear()
+    summary = run_all(trials, store, processes=processes, on_event=events.append, deadline=begun)
+    assert (events, summary.left) == ([], trials[1:]), "nothing is begun after it"
+
+
+def test_facts_of_the_machine_may_be_asked_for(store):
+    run_all(grid(1), store, processes=0, where=lambda: {"cpu": "some"})
+    assert [record["where"] for record in store.records()] == [{"cpu": "some"}]
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_was_stored(store):
+    events = []
+
+    def on_event(event):
+        events.append(event)
+        if event.kind == "finished" and event.done == 1:
+            pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+            store._connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    trials = grid(40)
+    with pytest.raises(RnnbenchError, match="no room is left on the disk with .*results.sqlite: what was measured"):
+        run_all(trials, store, processes=0, on_event=on_event)
+    finished = {event.trial.key for event in events if event.kind == "finished"}
+    assert 1 <= len(finished) < len(trials)
+    assert store.keys() == finished
+    store._connection.execute("PRAGMA max_page_count = 100000")
+    summary = run_all(trials[: len(finished) + 1], store, processes=0)
+    assert (summary.resumed, summary.finished) == (len(finished), 1)
 
 
 # Whole runs, from outside
 
-COUNT, ENDLESS = 8, 500
+COUNT, ENDLESS = 6, 500
 SWEEP = f"""
 import sys
 from rnnbench.trials import Interrupted, Store, Trial, run_all
@@ -166,7 +231,7 @@ def tell(event):
         print(event.kind, event.trial.key, flush=True)
 
 if __name__ == "__main__":
-    trials = [Trial(**{SMALL | {"steps": 100}}, seed=seed) for seed in range(int(sys.argv[2]))]
+    trials = [Trial(**{SMALL | {"steps": 50}}, seed=seed) for seed in range(int(sys.argv[2]))]
     with Store(sys.argv[1]) as store:
         try:
             summary = run_all(trials, store, processes=2, on_event=tell)

@@ -26,15 +26,29 @@ class Timing:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that one run measures, in the order in which it does."""
+    """Everything that one run measures, in the order in which it does.
+
+    ``controls``: those of ``cells`` that are none: they are trained, and nothing else of them is measured.
+    """
 
     preset: Preset
     engine: str
     cells: tuple[str, ...]
+    controls: tuple[str, ...]
     tasks: tuple[str, ...]
     timings: tuple[Timing, ...]
     memory: tuple[tuple[str, Sizes], ...]
     trials: "tuple[Trial, ...]"
+
+    @property
+    def recurrent(self) -> tuple[str, ...]:
+        """The cells without the controls."""
+        return tuple(cell for cell in self.cells if cell not in self.controls)
+
+    @property
+    def compiled(self) -> tuple[str, ...]:
+        """The cells whose compilation is timed."""
+        return self.recurrent[: self.preset.compiled]
 
     def __str__(self) -> str:
         return (
@@ -57,29 +71,34 @@ def make_plan(
     tasks: Sequence[str] = (),
     window: int | None = None,
     engine: str = "cpu",
+    seed: int = 0,
 ) -> Plan:
-    """Return the plan for ``preset``, restricted to ``cells`` and ``tasks`` where they are given.
+    """Return the plan for ``preset``, restricted to ``cells``, controls among them, and ``tasks`` where they are given.
 
-    ``window``: how many past values a forecast sees. Raises RnnbenchError for an unknown cell, task or engine, for an
-    engine that cannot run here, for data that cannot be read and for a window without a forecast.
+    ``window``: how many past values a forecast sees; ``seed``: the first of the trials' seeds. Raises RnnbenchError for
+    an unknown cell, task or engine, for an engine that cannot run here, for data that cannot be read and for a window
+    without a forecast.
     """
     from rnnbench.cells import cells as all_cells
     from rnnbench.cells import get_cell
     from rnnbench.engines import get_engine
+    from rnnbench.trials.controls import CONTROLS
 
     get_engine(engine)
     chosen_cells = _each_once(cells) or preset.cells or tuple(all_cells())
-    for cell in chosen_cells:
+    recurrent = tuple(cell for cell in chosen_cells if cell not in CONTROLS)
+    for cell in recurrent:
         get_cell(cell).trace()  # equations that cannot be read are found here, and not in a worker
     chosen_tasks = _each_once(tasks) or preset.tasks
     return Plan(
         preset=preset,
         engine=engine,
         cells=chosen_cells,
+        controls=tuple(cell for cell in chosen_cells if cell in CONTROLS),
         tasks=chosen_tasks,
-        timings=_timings(preset, chosen_cells, engine),
-        memory=tuple((cell, sizes) for sizes in preset.memory for cell in chosen_cells),
-        trials=_trials(preset, chosen_cells, chosen_tasks, window, engine),
+        timings=_timings(preset, recurrent, engine),
+        memory=tuple((cell, sizes) for sizes in preset.memory for cell in recurrent),
+        trials=_trials(preset, chosen_cells, chosen_tasks, window, engine, seed),
     )
 
 
@@ -108,7 +127,7 @@ def contenders(cell: str, mode: str, engine: str) -> tuple[str, ...]:
 
 
 def _trials(
-    preset: Preset, cells: tuple[str, ...], tasks: tuple[str, ...], window: int | None, engine: str
+    preset: Preset, cells: tuple[str, ...], tasks: tuple[str, ...], window: int | None, engine: str, seed: int
 ) -> "tuple[Trial, ...]":
     """Return the trials, one seed of everything before the next seed: a run cut short can be compared already."""
     from rnnbench.tasks import get_task
@@ -127,7 +146,7 @@ def _trials(
             cells=cells,
             tasks=(task,),
             lengths=lengths,
-            seeds=tuple(range(preset.seeds)),
+            seeds=tuple(range(seed, seed + preset.seeds)),
             settings={"engine": engine, **preset.training},
         )
         trials += sweep.trials()

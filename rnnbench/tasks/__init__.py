@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+from functools import cache
 from typing import Any
 
 from rnnbench.errors import RnnbenchError, unknown
@@ -14,9 +15,13 @@ __all__ = ["SPLITS", "Batch", "Task", "definition", "describe", "get_task", "sou
 
 def tasks() -> list[str]:
     """Return the names of all tasks, sorted: the files of this folder but for the base class and ``_`` modules."""
-    return sorted(
-        module.name for module in pkgutil.iter_modules(__path__) if module.name != "task" and module.name[0] != "_"
-    )
+    return [*_files()]
+
+
+@cache
+def _files() -> tuple[str, ...]:
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name for name in names if name != "task" and name[0] != "_"))
 
 
 def task_class(name: str) -> type[Task]:

@@ -43,6 +43,7 @@ class Forecast(Task):
     kind = "regression"
     readout = "last"
     default_length = 10
+    longer_is_harder = False
     input_size = 2
     output_size = 1
     chance_of = "loss"

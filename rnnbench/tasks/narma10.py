@@ -32,6 +32,7 @@ class Narma10(Task):
     kind = "regression"
     readout = "every"
     default_length = 200
+    longer_is_harder = False
     minimum_length = WASHOUT + 1
     input_size = 1
     output_size = 1

@@ -58,6 +58,8 @@ class Task(ABC):
     default_length: ClassVar[int]
     minimum_length: ClassVar[int] = 1
     fixed_length: ClassVar[bool] = False
+    longer_is_harder: ClassVar[bool] = True
+    """Whether a longer sequence has to be remembered for longer, so that a cell has a horizon on the task."""
     one_hot_input: ClassVar[bool] = False
     """Whether x shows one of ``input_size`` symbols a step, so that an embedding may stand in for its columns."""
     drawn_in_pieces: ClassVar[bool] = False

@@ -39,6 +39,7 @@ class Text(Task):
     readout = "every"
     one_hot_input = True
     default_length = 100
+    longer_is_harder = False
     loss_name = "bits per character"
     chance_of = "loss"
     solved_at = 1.0

@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rnnbench.trials.executor import Event, Interrupted, Summary, run_all
+    from rnnbench.trials.executors import Event, Interrupted, Summary, run_all
     from rnnbench.trials.models import build_model
     from rnnbench.trials.result import Result
     from rnnbench.trials.run import run_trial
@@ -28,15 +28,15 @@ __all__ = [
 
 _HOMES = {
     "SCHEMA": "store",
-    "Event": "executor",
-    "Interrupted": "executor",
+    "Event": "executors",
+    "Interrupted": "executors",
     "Result": "result",
     "Store": "store",
-    "Summary": "executor",
+    "Summary": "executors",
     "Sweep": "sweep",
     "Trial": "trial",
     "build_model": "models",
-    "run_all": "executor",
+    "run_all": "executors",
     "run_trial": "run",
 }
 

@@ -112,6 +112,9 @@ CONTROLS: dict[str, Callable[..., list[Recurrent]]] = {
     function.__name__: function for function in (mlp_last, mlp_window, transformer, random_guess)
 }
 
+UNSIZED = frozenset({"random_guess"})
+"""Controls whose model does not depend on a trial's ``hidden``."""
+
 
 def controls() -> list[str]:
     """Return the names of all controls, sorted."""

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rnnbench.cells import get_cell
 from rnnbench.errors import RnnbenchError
 from rnnbench.nn.bidirectional import Bidirectional
 from rnnbench.nn.dense import Embedding
 from rnnbench.nn.layer import Layer
 from rnnbench.nn.model import Model
+from rnnbench.nn.pooling import pooling_parameters
 from rnnbench.nn.stack import Recurrent, Stack
 from rnnbench.nn.wrapped import Dropout, Residual
 from rnnbench.tasks.task import Task
@@ -42,6 +44,35 @@ def build_model(trial: Trial, task: Task) -> Model:
         pooling=trial.pooling,
         pooling_seed=weight_seed(trial.seed, 0, 2),
     )
+
+
+def parameter_count(trial: Trial) -> int:
+    """Return the trainable numbers of the trial's whole model, embedding, pooling and readout among them.
+
+    Those of a recurrent cell are counted from its equations, without a model or kernels being made.
+    """
+    task = trial.get_task()
+    if trial.cell in CONTROLS:
+        return build_model(trial, task).parameter_count
+    spec, directions = get_cell(trial.cell), 2 if trial.bidirectional else 1
+    embedded = 0 if trial.embedding is None else task.input_size * trial.embedding
+    size, total = trial.embedding or task.input_size, embedded
+    for _ in range(trial.layers):
+        total += directions * spec.param_count(size, trial.hidden, **trial.hyper)
+        size = directions * spec.trace(**trial.hyper).output_size(trial.hidden)
+    return total + pooling_parameters(trial.pooling, size) + (size + 1) * task.output_size
+
+
+def state_size(trial: Trial) -> int:
+    """Return the numbers that the trial's model carries from step to step for each sequence, of all layers.
+
+    Raises RnnbenchError for a control: it has no state.
+    """
+    if trial.cell in CONTROLS:
+        raise RnnbenchError(f"{trial.cell!r} is a control: it has no state whose size could be matched")
+    program = get_cell(trial.cell).trace(**trial.hyper)
+    program.check_hidden(trial.hidden)
+    return program.state_size(trial.hidden) * trial.layers * (2 if trial.bidirectional else 1)
 
 
 def weight_seed(seed: int, *place: int) -> int:

@@ -10,6 +10,9 @@ from rnnbench.errors import RnnbenchError
 from rnnbench.trials.store import SCHEMA
 from rnnbench.trials.trial import Trial
 
+KINDS = {"report": "trial", "search": "search_trial", "horizon": "horizon_trial"}
+"""Purpose of a trial -> kind of its record: whoever asks for kind "trial" gets what is to be reported, and no more."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -49,14 +52,14 @@ class Result:
     attention: list[list[float]] = field(default_factory=list)
 
     def to_record(self, where: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return the result as a JSON dict of kind "trial", where None stands for a number that is not finite.
+        """Return the result as a JSON dict of its purpose's kind, where None stands for a number that is not finite.
 
         ``where``: facts on the machine, as ``rnnbench.measure.machine.machine_facts`` gives them.
         """
         record = {name: getattr(self, name) for name in _PLAIN}
         return record | {
             "schema": SCHEMA,
-            "kind": "trial",
+            "kind": KINDS[self.trial.purpose],
             "trial": self.trial.model_dump(),
             "clip": self.trial.clip,
             "init": self.trial.init,
@@ -71,7 +74,7 @@ class Result:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Result":
         """Return the result that ``to_record`` wrote; the trial's cell, task or data file need not exist any more."""
-        if record.get("kind") != "trial" or record.get("schema") != SCHEMA:
+        if record.get("kind") not in KINDS.values() or record.get("schema") != SCHEMA:
             raise RnnbenchError(
                 f"a result needs a record of kind 'trial' and schema {SCHEMA}, "
                 f"got kind {record.get('kind')!r} and schema {record.get('schema')!r}"

@@ -1,5 +1,8 @@
 """Train one model on one task and score it."""
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -7,7 +10,7 @@ from rnnbench.nn.model import Model
 from rnnbench.tasks.task import Batch
 from rnnbench.trials.models import build_model
 from rnnbench.trials.result import Result, now
-from rnnbench.trials.training import GradientDescent, Guessing, Progress, evaluate
+from rnnbench.trials.training import GradientDescent, Guessing, Progress, Training, evaluate
 from rnnbench.trials.trial import Trial
 
 SHOWN = 4
@@ -26,16 +29,9 @@ def run_trial(trial: Trial, progress: Progress | None = None) -> Result:
 
 def train(trial: Trial, progress: Progress | None = None) -> tuple[Model, Result]:
     """Return the trained model of a trial with its result: see ``run_trial``."""
-    task = trial.get_task()
-    model = build_model(trial, task)
-    validation = task.evaluation(split="validation")
-    guessed = trial.cell == "random_guess"
-    training = (Guessing if guessed else GradientDescent)(trial, task, model, validation)
-    with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
-        # Compiles, before the clock starts.
-        output = model.forward(validation[0].x, training=not guessed)
-        if not guessed:
-            model.backward(output)
+    with on_one_thread():
+        training = begin(trial)
+        task, model = training.task, training.model
         training.run(progress)
         test = task.evaluation()
         loss, score = evaluate(model, test)
@@ -63,6 +59,25 @@ def train(trial: Trial, progress: Progress | None = None) -> tuple[Model, Result
         attention=attention,
     )
     return model, result
+
+
+def begin(trial: Trial) -> Training:
+    """Return the training of ``trial`` before its first step, its kernels compiled: the clock has not started yet."""
+    task = trial.get_task()
+    model = build_model(trial, task)
+    validation = task.evaluation(split="validation")
+    guessed = trial.cell == "random_guess"
+    output = model.forward(validation[0].x, training=not guessed)
+    if not guessed:
+        model.backward(output)
+    return (Guessing if guessed else GradientDescent)(trial, task, model, validation)
+
+
+@contextlib.contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Let no product use more threads than one, and no overflow warn: divergence is an outcome."""
+    with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
+        yield
 
 
 def _attention(model: Model, batch: Batch) -> list[list[float]]:

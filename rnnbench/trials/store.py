@@ -1,8 +1,9 @@
 """The results store: one SQLite file of records, each committed when its measurement ends.
 
 SQLite in WAL mode with full synchronisation: a process killed at any moment loses nothing that was committed, and
-readers never wait for the writer. A record is a plain JSON dict with "kind" and "key"; its body is kept as
-zlib-compressed JSON, so that raw curves and samples stay small and nothing in the file can run code.
+readers never wait for the writer. One process at a time writes (``lock.py``). A record is a plain JSON dict with "kind"
+and "key"; its body is kept as zlib-compressed JSON, so that raw curves and samples stay small and nothing in the file
+can run code.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.errors import RnnbenchError
 from rnnbench.trials.export import to_frame, write_tables
+from rnnbench.trials.lock import Lock
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,25 +26,31 @@ SCHEMA = 1
 """Version of the records and of the file. Raise it when a record, or what a trial does, changes its meaning."""
 
 _APPLICATION = 0x524E4E42  # "RNNB" in the file's header: says that the file is a store and not another SQLite file
-_BUSY_SECONDS = 30.0  # another process may be committing; each commit takes milliseconds
+_BUSY_SECONDS = 30.0  # a reader may be opening the file; that takes milliseconds
+
+
+class NotStored(RnnbenchError):
+    """Raised where a record cannot be written down: nothing that is measured after it could be either."""
 
 
 class Store:
     """Keep records by key in one file; the first record of a key stays.
 
     ``path``: the file, made with its folder when missing; with ``read_only`` it must exist and is never written to.
-    Use it as a context manager, or ``close`` it. Raises RnnbenchError for a folder that cannot be written to, for a
-    file that is no results file and for one of another version; such a file is left as it is.
+    Use it as a context manager, or ``close`` it: one that writes owns the file until then. Raises RnnbenchError for a
+    file that another process writes to, for a folder that cannot be written to, for a file that is no results file and
+    for one of another version; such a file is left as it is.
     """
 
     def __init__(self, path: str | Path, read_only: bool = False):
         self.path = Path(path)
-        self._connection = _open(self.path, read_only)
-        try:
+        with contextlib.ExitStack() as opened:
+            if not read_only:
+                _make_folder(self.path)
+                opened.enter_context(Lock(self.path))
+            self._connection = opened.enter_context(contextlib.closing(_open(self.path, read_only)))
             self._check_or_create(read_only)
-        except BaseException:
-            self._connection.close()
-            raise
+            self._opened = opened.pop_all()
 
     def _check_or_create(self, read_only: bool) -> None:
         try:
@@ -100,7 +108,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file; everything added is in it already."""
-        self._connection.close()
+        self._opened.close()
 
     def __len__(self) -> int:
         return self._connection.execute("SELECT count(*) FROM records").fetchone()[0]
@@ -162,7 +170,13 @@ class Store:
         try:
             yield
         except sqlite3.Error as error:
-            raise RnnbenchError(f"results file {self.path} cannot be {done}: {error}") from error
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise NotStored(
+                    f"no room is left on the disk with {self.path}: what was measured before is stored; make room, and "
+                    "the same command goes on from there"
+                ) from error
+            kind = NotStored if done == "written to" else RnnbenchError
+            raise kind(f"results file {self.path} cannot be {done}: {error}") from error
 
 
 def _decode(body: bytes) -> dict[str, Any]:
@@ -175,16 +189,21 @@ def _reading(path: Path) -> str:
     return "mode=ro&immutable=1" if unchanging else "mode=ro"
 
 
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise RnnbenchError(f"results file {path} cannot be opened: {reason}") from error
+
+
 def _open(path: Path, read_only: bool) -> sqlite3.Connection:
     """Connect without creating anything but the file; autocommit, so that each insertion is its own transaction."""
     if read_only and not path.is_file():
         raise RnnbenchError(f"there is no results file {path}")
     try:
-        if not read_only:
-            path.parent.mkdir(parents=True, exist_ok=True)
         options = _reading(path) if read_only else "mode=rwc"
         address = f"{path.absolute().as_uri()}?{options}"
         return sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
-    except (OSError, sqlite3.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise RnnbenchError(f"results file {path} cannot be opened: {reason.lower()}") from error
+    except sqlite3.Error as error:
+        raise RnnbenchError(f"results file {path} cannot be opened: {error}") from error

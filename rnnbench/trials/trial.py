@@ -19,7 +19,7 @@ WEIGHT_DECAY = 0.01
 """Of optimizer "adamw" where a trial does not say another."""
 _LATER = (
     "clip_value", "momentum", "weight_decay", "schedule", "warmup", "truncate", "embedding", "dropout", "residual",
-    "pooling", "patience",
+    "pooling", "patience", "purpose",
 )  # fmt: skip
 
 
@@ -59,6 +59,8 @@ class Trial(BaseModel):
     sees of a whole sequence, the "last" output, the "mean", or attention over all, "additive" or "dot".
     ``evaluate_every``: steps between validations. ``patience``: training ends once so many validations in a row are
     solved; a budget that ends before leaves the task unsolved. ``task_options``: passed on to the task.
+    ``purpose``: what the result is for, "report", or a step of a "search" for a learning rate or of one for a
+    "horizon", whose records have kinds of their own and so enter no table of results.
 
     Raises RnnbenchError for an unknown field, cell, task or engine, for an engine that cannot run here, for a value out
     of range, and for fields that do not go together.
@@ -94,6 +96,7 @@ class Trial(BaseModel):
     pooling: Literal["last", "mean", "additive", "dot"] = "last"
     evaluate_every: int = Field(default=100, ge=1)
     patience: int = Field(default=1, ge=1)
+    purpose: Literal["report", "search", "horizon"] = "report"
     task_options: dict[str, Any] = {}
 
     if not TYPE_CHECKING:  # type checkers then see pydantic's signature, with the fields
