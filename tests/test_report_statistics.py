@@ -9,7 +9,6 @@ from scipy import stats
 from rnnbench.errors import RnnbenchError
 from rnnbench.report.quantities import listed, number, percent, seconds, size, times, whole
 from rnnbench.report.statistics import (
-    interquartile_mean,
     ratio_of_medians,
     speed_ratio,
     thinned,
@@ -76,14 +75,6 @@ def test_samples_of_equal_number_are_compared_in_pairs():
     assert low is not None
     assert high is not None
     assert low < 1.5 < 2.5 < high
-
-
-def test_interquartile_mean_drops_a_quarter_at_each_end():
-    assert interquartile_mean([0.0, 1.0, 2.0, 100.0]) == 1.5
-    assert interquartile_mean([5.0, 1.0, 3.0]) == 3.0
-    assert interquartile_mean([-100.0, 1, 2, 3, 4, 5, 6, 1000.0]) == 3.5
-    with pytest.raises(RnnbenchError, match="at least one"):
-        interquartile_mean([])
 
 
 def test_thinned_curve_keeps_its_ends_and_its_trend():

@@ -3,52 +3,38 @@
 A chart has the width of what holds it; clicking an entry of the legend keeps that cell alone (shift: several).
 """
 
-import functools
 import math
-import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
 from rnnbench.report import frames, standing, verdict
-from rnnbench.report.palette import DARK_MODE, DASHES, Palette
+from rnnbench.report.figure import (
+    CURVE_POINTS,
+    FADED,
+    Chart,
+    Figure,
+    Rows,
+    file_stem,
+    log_axis,
+    tooltips,
+)
+from rnnbench.report.palette import DASHES, QUIET, Palette
 from rnnbench.report.quantities import number, seconds, size, times
 from rnnbench.report.statistics import speed_ratio, thinned
 
 Records = Iterable[Mapping[str, Any]]
-Chart = alt.Chart | alt.LayerChart | alt.FacetChart
-
-FADED = 0.1
-# All curves of one figure together: what a browser draws at once, and the page's size stays in bounds.
-CURVE_POINTS = 6000
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A chart with its file name, title and a caption that says what it shows and how it is read."""
-
-    name: str
-    title: str
-    caption: str
-    chart: Chart
-
-    @functools.cached_property
-    def spec(self) -> dict[str, Any]:
-        """The chart's Vega-Lite specification, its colours and fonts left to the theme of what shows it."""
-        # Not validated again: the tests validate every kind of figure, and it takes seconds.
-        with alt.data_transformers.enable("default", max_rows=None):  # altair refuses 5000 rows and more
-            return {**self.chart.to_dict(validate=False), "config": {}}
+RATIO_ROWS = Rows(14, ("shape", "cell"))
+"""The height that ``ratios_by_shape`` needs."""
 
 
 def palette_of(records: Records) -> Palette:
-    """Return the palette of every cell that any figure of these records shows."""
+    """Return the palette of every cell that these records are about, a trial's with the settings that set it apart."""
     records = list(records)
-    tables = (frames.times(records), frames.memories(records), frames.compiles(records), frames.trials(records))
-    flows = pd.DataFrame({"cell": [record["cell"] for record in records if record["kind"] == "gradients"]})
-    return Palette(frames.names(*tables, flows))
+    named = {str(record["cell"]) for record in records if "cell" in record}
+    return Palette(sorted(named.union(frames.names(frames.trials(records)))))
 
 
 def time_per_step(records: Records, against: str, palette: Palette) -> list[Figure]:
@@ -68,7 +54,7 @@ def time_per_step(records: Records, against: str, palette: Palette) -> list[Figu
             caption += " A level line costs the same for every step."
         chart = _lines(data, palette, alt.X(f"{against}:Q", title=f"{name} {against}", **log_axis(data[against])))
         slug = f"time_per_step_against_{name.replace(' ', '_')}_{mode}"
-        found.append(finished(slug, f"Time per step against {name}, {mode}", caption, chart, 320))
+        found.append(Figure(slug, f"Time per step against {name}, {mode}", caption, chart, 320))
     return found
 
 
@@ -108,7 +94,7 @@ def _lines(data: frames.Frame, palette: Palette, x: alt.X) -> Chart:
     points = base.mark_point().encode(
         y=y,
         shape=palette.shape(data["cell"]),
-        tooltip=_tips("cell", "contender", "shape", per_step="per step", whole="per call"),
+        tooltip=tooltips("cell", "contender", "shape", per_step="per step", whole="per call"),
     )
     return alt.layer(line.add_params(pick), spread, points)
 
@@ -127,19 +113,20 @@ def speed_up(records: Records, palette: Palette) -> list[Figure]:
     found = []
     for (peer, mode), data in compared.groupby(["peer", "mode"], sort=False) if rows else []:
         order = data.drop_duplicates("shape").sort_values("work")["shape"].tolist()
-        tips = _tips("cell", "shape", told="speed-up (95% interval)", ours="rnnbench", theirs=str(peer))
+        tips = tooltips("cell", "shape", told="speed-up (95% interval)", ours="rnnbench", theirs=str(peer))
         chart = ratios_by_shape(data, order, palette, f"time of {peer} / ours", tips)
         caption = (
             f"Right of the dashed line rnnbench is faster than {peer}, left of it slower. Median of the paired ratios "
             "with its 95% bootstrap interval; an interval that crosses the line decides nothing. Rows: T × B × I × H."
         )
         found.append(
-            finished(
+            Figure(
                 file_stem(f"speed_up_over_{peer}_{mode}"),
                 f"Speed-up over {peer}, {mode}",
                 caption,
                 chart,
-                ratios_height(data),
+                RATIO_ROWS,
+                {"engine": str(peer)},
             )
         )
     return found
@@ -162,11 +149,6 @@ def ratios_by_shape(
     points = base.mark_point().encode(x=x, shape=palette.shape(data["cell"]), tooltip=tips)
     level = alt.Chart(pd.DataFrame({"level": [1]})).mark_rule(strokeDash=[4, 4]).encode(x="level:Q")
     return alt.layer(level, interval, points.add_params(pick))
-
-
-def ratios_height(data: frames.Frame) -> int:
-    """Return the height that ``ratios_by_shape`` needs."""
-    return max(140, 14 * len(data) + 40)
 
 
 def memory(records: Records, palette: Palette) -> list[Figure]:
@@ -192,21 +174,21 @@ def memory(records: Records, palette: Palette) -> list[Figure]:
         told = [part for part, column in parts if rows[column].notna().any()]
         scale = alt.Scale(domain=told, range=[1, 0.55][-len(told) :])
         # Vega's own legend symbols are black, which a dark page swallows.
-        shade = alt.Opacity("part:O", title="account", scale=scale, legend=alt.Legend(symbolFillColor="#808890"))
+        shade = alt.Opacity("part:O", title="account", scale=scale, legend=alt.Legend(symbolFillColor=QUIET))
         bars = alt.Chart(pd.DataFrame(account)).mark_bar()
-        tips = _tips("cell", "part", told="bytes")
+        tips = tooltips("cell", "part", told="bytes")
         layers.append(bars.encode(y=y, x=x, order="order:O", color=palette.colour(), opacity=shade, tooltip=tips))
         said.append(f"bars: {' and '.join(told)} by the engine's own account")
     if len(growth):
         ticks = alt.Chart(growth).mark_tick(height=18, opacity=1)
-        layers.append(ticks.encode(y=y, x=x, tooltip=_tips("cell", told="peak growth")))
+        layers.append(ticks.encode(y=y, x=x, tooltip=tooltips("cell", told="peak growth")))
         said.append("upright strokes: the peak growth of a fresh process in one call")
     if not layers:
         return []
     mode = "training" if rows["training"].map(bool).all() else "a call"
     caption = f"{'; '.join(said)}; {frames.shape_text(frames.rows_of(rows)[0])}. Less is better."
     chart = alt.layer(*layers)
-    return [finished("memory", f"Memory of {mode}", caption[0].upper() + caption[1:], chart, 26 * len(rows) + 40)]
+    return [Figure("memory", f"Memory of {mode}", caption[0].upper() + caption[1:], chart, Rows(26, ("cell",)))]
 
 
 def score_against_length(records: Records, palette: Palette) -> list[Figure]:
@@ -235,10 +217,9 @@ def score_against_length(records: Records, palette: Palette) -> list[Figure]:
                 " Dashed: the score of the best blind guess (lower), and from which a task counts as solved (upper)."
             )
         length = "" if several or pd.isna(rows["length"].iloc[0]) else f" (T={rows['length'].iloc[0]:.0f})"
+        high = 300 if several else Rows(26, ("cell",))
         title = f"{task}: score against length" if several else f"{task}: score{length}"
-        found.append(
-            finished(file_stem(f"score_{task}"), title, caption, chart, 300 if several else 26 * len(rows) + 40)
-        )
+        found.append(Figure(file_stem(f"score_{task}"), title, caption, chart, high, {"task": task}))
     return found
 
 
@@ -259,16 +240,14 @@ def _against_length(data: frames.Frame, seeds: frames.Frame, palette: Palette) -
         y=y,
         opacity=bold,
         shape=palette.shape(data["cell"]),
-        tooltip=_tips("cell", length="T", told="score", success="runs solved"),
+        tooltip=tooltips("cell", length="T", told="score", success="runs solved"),
     )
     levels = []
     for column in ("chance_score", "solved_at"):
         known = data.dropna(subset=[column]).drop_duplicates("length")
         if len(known):
             levels.append(
-                alt.Chart(known)
-                .mark_line(strokeDash=[4, 4], strokeWidth=1, color="#888888")
-                .encode(x=x, y=f"{column}:Q")
+                alt.Chart(known).mark_line(strokeDash=[4, 4], strokeWidth=1, color=QUIET).encode(x=x, y=f"{column}:Q")
             )
     # On a layer that has the legend: the first, which altair would take, has none.
     return alt.layer(*levels, band, line.add_params(pick), points)
@@ -280,12 +259,14 @@ def _at_one_length(data: frames.Frame, seeds: frames.Frame, palette: Palette) ->
     x = alt.X("score:Q", title="score", scale=alt.Scale(domain=[0, 1]))
     colour = palette.colour()
     dots = (
-        alt.Chart(seeds).mark_point(opacity=0.6).encode(x=x, y=y, color=colour, tooltip=_tips("cell", "seed", "score"))
+        alt.Chart(seeds)
+        .mark_point(opacity=0.6)
+        .encode(x=x, y=y, color=colour, tooltip=tooltips("cell", "seed", "score"))
     )
     means = (
         alt.Chart(data)
         .mark_tick(height=18, opacity=1)
-        .encode(x=x, y=y, tooltip=_tips("cell", told="score", success="runs solved"))
+        .encode(x=x, y=y, tooltip=tooltips("cell", told="score", success="runs solved"))
     )
     levels = []
     for column in ("chance_score", "solved_at"):
@@ -325,7 +306,7 @@ def learning_curves(records: Records, palette: Palette) -> list[Figure]:
                 strokeDash=palette.dash(data["cell"]),
                 detail=["seed:N", "length:N"],
                 opacity=opacity,
-                tooltip=_tips("cell", "seed", "step", "loss", length="T"),
+                tooltip=tooltips("cell", "seed", "step", "loss", length="T"),
             )
         )
         chart = chart.add_params(pick)
@@ -342,47 +323,7 @@ def learning_curves(records: Records, palette: Palette) -> list[Figure]:
         )
         if len(lengths) > 1:
             caption += f" Shown first: T={int(lengths[-1])}, the longest."
-        found.append(finished(file_stem(f"learning_{task}"), f"{task}: learning curves", caption, chart, 300))
+        found.append(
+            Figure(file_stem(f"learning_{task}"), f"{task}: learning curves", caption, chart, 300, {"task": task})
+        )
     return found
-
-
-def finished(name: str, title: str, caption: str, chart: Chart, height: int) -> Figure:
-    """Return the figure of a chart, ``height`` pixels high, as wide as what holds it, described for screen readers."""
-    sized = chart.add_params(DARK_MODE).properties(height=height, width="container", description=f"{title}. {caption}")
-    return Figure(name, title, caption, sized)
-
-
-def _tips(*fields: str, **titled: str) -> list[alt.Tooltip]:
-    named = {**{field: field for field in fields}, **titled}
-    formats = {"loss": ".4~g", "score": ".3~f"}
-    numeric = {"loss", "score", "step", "seed", "length"}
-    return [
-        alt.Tooltip(f"{field}:{'Q' if field in numeric else 'N'}", title=title, format=formats.get(field, ""))
-        for field, title in named.items()
-    ]
-
-
-def log_axis(values: Any, ticks: bool = True) -> dict[str, Any]:
-    """Return a logarithmic axis just around ``values``; with ``ticks`` (sizes, lengths) each of them is marked."""
-    low, high = float(values.min()), float(values.max())
-    room = (high / low) ** 0.06 if high > low else 1.3
-    low, high = low / room, high * room
-    scale = alt.Scale(type="log", domain=[low, high], nice=False)
-    if ticks and values.nunique() <= 8:
-        return {"scale": scale, "axis": alt.Axis(values=sorted(values.unique().tolist()), format="d")}
-    # Vega's own logarithmic ticks leave an axis of less than a decade with a number or two.
-    for mantissas in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
-        marks = [m * 10.0**e for e in range(-12, 13) for m in mantissas if low <= m * 10.0**e <= high]
-        if len(marks) >= 4:
-            return {"scale": scale, "axis": alt.Axis(values=marks, format="~g")}
-    rough = (high - low) / 6
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
-    marks = [round(i * step, 12) for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
-    return {"scale": scale, "axis": alt.Axis(values=marks, format="~g")}
-
-
-def file_stem(text: str) -> str:
-    """Return ``text`` as a file name of letters, digits and underscores; different texts give different names."""
-    stem = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in text)[:80]
-    return stem if stem == text else f"{stem}_{zlib.crc32(text.encode()):08x}"

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rnnbench.trials.controls import CONTROLS
+
 # pandas types nearly every expression as several things at once: a checker finds nothing but noise in it.
 Frame = Any
 Row = Mapping[str, Any]
@@ -23,7 +25,8 @@ _MEMORY_KEY = ["cell", "contender", "dtype", "training", *SIZES]
 _MEMORY_VALUES = ["workspace_bytes", "parameter_bytes", "peak_growth_bytes"]
 _COMPILE = ["cell", "contender", "dtype", "cold_seconds", "cached_seconds", "steady_seconds"]
 _OUTCOME = ["score", "loss", "chance_score", "solved_at", "solved", "steps", "steps_to_solve", "diverged", "seconds"]
-_TRIAL = ["cell", "base", "task", "length", "seed", *_OUTCOME, "params", "curve"]
+_TRIAL = ["cell", "base", "control", "task", "length", "seed", *_OUTCOME]
+_TRIAL += ["budget", "outcome", "params", "curve", "attention"]
 # What a trial is about, and what its cells may differ in without being another setting of the same cell.
 _NOT_SETTINGS = {"cell", "task", "length", "seed", "task_options"}
 
@@ -54,13 +57,21 @@ def compiles(records: Iterable[Mapping[str, Any]]) -> Frame:
 
 
 def trials(records: Iterable[Mapping[str, Any]]) -> Frame:
-    """Return one row for each trial; ``cell`` is the cell with what sets it apart, ``base`` the cell alone."""
+    """Return one row for each trial; ``cell`` is the cell with what sets it apart, ``base`` the cell alone.
+
+    ``control``: whether it is none (``rnnbench.trials.controls``), which ``cell`` says too. ``budget``: in steps.
+    ``outcome``: orders runs of one task and length, larger is better. A run that solved its task, in [0, 1), is better
+    than any that did not, in [-1, 0]; of the first, fewer steps are better, of the others a higher score. Training ends
+    once a task is solved, so that the scores of solved runs do not order them.
+    """
     held = _of_kind(records, "trial")
     rows = []
     for record, name in zip(held, _told_apart([record["trial"] for record in held]), strict=True):
         about = _pick(record["trial"], ["task", "length", "seed"])
         rows.append({"cell": name, "base": record["trial"]["cell"], **about, **_pick(record, [*_OUTCOME, "params"])})
-        rows[-1]["curve"] = record.get("curve") or []
+        rows[-1] |= {"control": record["trial"]["cell"] in CONTROLS, "budget": record["trial"].get("steps")}
+        rows[-1]["outcome"] = _outcome(record)
+        rows[-1] |= {"curve": record.get("curve") or [], "attention": record.get("attention") or []}
     return _frame(rows, _TRIAL)
 
 
@@ -147,7 +158,8 @@ def _pick(record: Mapping[str, Any], columns: list[str]) -> dict[str, Any]:
 
 def _frame(rows: list[dict[str, Any]], columns: list[str]) -> Frame:
     frame = pd.DataFrame(rows, columns=pd.Index(columns))
-    texts = {"cell", "base", "contender", "dtype", "mode", "task", "samples", "curve", "training", "solved", "diverged"}
+    texts = {"cell", "base", "contender", "dtype", "mode", "task", "samples", "curve", "attention"}
+    texts |= {"training", "solved", "diverged", "control"}
     for name in frame.columns.difference(list(texts)):
         frame[name] = frame[name].astype(float)
     return frame
@@ -158,6 +170,16 @@ def _newest(frame: Frame, keys: list[str], values: list[str] | None = None) -> F
     if values is None or frame.empty:
         return frame.drop_duplicates(keys, keep="last").reset_index(drop=True)
     return frame.groupby(keys, dropna=False, sort=False)[values].last().reset_index()
+
+
+def _outcome(record: Mapping[str, Any]) -> float:
+    """Return where a run stands among others of its task and length: see ``trials``; NaN where the record is a mean."""
+    budget, steps, score = record["trial"].get("steps"), record.get("steps_to_solve"), record.get("score")
+    if budget is None or record.get("solved") is None:
+        return np.nan
+    if record["solved"] and steps is not None:
+        return 1 - steps / (budget + 1)  # solved at the last step is still solved
+    return (score or 0.0) - 1
 
 
 def _told_apart(trials: list[Mapping[str, Any]]) -> list[str]:
@@ -175,6 +197,6 @@ def _told_apart(trials: list[Mapping[str, Any]]) -> list[str]:
 
 
 def _name(trial: Mapping[str, Any], settings: list[str]) -> str:
-    if not settings:
-        return trial["cell"]
-    return f"{trial['cell']} ({', '.join(f'{name}={trial.get(name)}' for name in settings)})"
+    told = ["control"] if trial["cell"] in CONTROLS else []
+    told += [f"{name}={trial.get(name)}" for name in settings]
+    return f"{trial['cell']} ({', '.join(told)})" if told else trial["cell"]

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from rnnbench.report import frames
-from rnnbench.report.figures import CURVE_POINTS, FADED, Chart, Figure, file_stem, finished
+from rnnbench.report.figure import CURVE_POINTS, FADED, Chart, Figure, file_stem
 from rnnbench.report.gradients import WORDS, FlowRow, by_setting, flow_rows, magnitude, signed
-from rnnbench.report.palette import Palette
+from rnnbench.report.palette import QUIET, Palette
 from rnnbench.report.quantities import number
 
 HEIGHT = 320
@@ -119,7 +119,7 @@ def _figure(
     if data["weights"].nunique() > 1:
         caption += " Dashed: at initialisation."
     chart = _lines(data, x, y, palette, told, level)
-    return finished(f"{name}__{file_stem(setting)}", f"{title}: {setting}", caption, chart, HEIGHT)
+    return Figure(f"{name}__{file_stem(setting)}", f"{title}: {setting}", caption, chart, HEIGHT)
 
 
 def _lines(data: frames.Frame, x: alt.X, y: alt.Y, palette: Palette, told: str, level: float | None) -> Chart:
@@ -142,7 +142,7 @@ def _lines(data: frames.Frame, x: alt.X, y: alt.Y, palette: Palette, told: str, 
     )
     shown = [weights for weights in WORDS if WORDS[weights] in set(data["weights"])]
     dashes = alt.Scale(domain=[WORDS[one] for one in shown], range=[_DASHES[one] for one in shown])
-    legend = alt.Legend(title="weights", symbolStrokeColor="#808890") if len(shown) > 1 else None
+    legend = alt.Legend(title="weights", symbolStrokeColor=QUIET) if len(shown) > 1 else None
     lines = lines.encode(strokeDash=alt.StrokeDash("weights:N", scale=dashes, legend=legend))
     if len(shown) == 1:  # one kind of weights: dashes are free to tell cells apart once the colours repeat
         lines = lines.encode(strokeDash=palette.dash(data["cell"]))

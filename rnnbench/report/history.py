@@ -6,8 +6,8 @@ import altair as alt
 import pandas as pd
 
 from rnnbench.report import frames
-from rnnbench.report.figures import FADED, Chart, Figure, file_stem, finished, log_axis
-from rnnbench.report.palette import DASHES, Palette
+from rnnbench.report.figure import FADED, Chart, Figure, file_stem, log_axis
+from rnnbench.report.palette import DASHES, QUIET, Palette
 from rnnbench.report.quantities import number, seconds, size, times, whole
 from rnnbench.report.tables import Column, Entry, Table, table
 
@@ -60,7 +60,7 @@ def figures(history: list[dict[str, Any]], palette: Palette) -> list[Figure]:
             "asv's 99% intervals. Lower is better."
         )
         name = file_stem(f"history_{benchmark}")
-        found.append(finished(name, str(benchmark), caption, _over_commits(rows, unit, palette), 280))
+        found.append(Figure(name, str(benchmark), caption, _over_commits(rows, unit, palette), 280))
     return found
 
 
@@ -75,7 +75,7 @@ def _over_commits(rows: frames.Frame, unit: str, palette: Palette) -> Chart:
     order = rows.drop_duplicates("commit")["commit"].tolist()
     base = alt.Chart(rows.drop(columns=["date"])).encode(
         x=alt.X("commit:N", title="commit", sort=order, axis=alt.Axis(labelAngle=-45, labelOverlap=True)),
-        color=palette.colour(rows["cell"]) if rows["cell"].any() else alt.value("#808890"),
+        color=palette.colour(rows["cell"]) if rows["cell"].any() else alt.value(QUIET),
         detail=["others:N", "machine:N", "environment:N"],
         opacity=alt.when(pick).then(alt.value(1)).otherwise(alt.value(FADED)),
     )

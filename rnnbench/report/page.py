@@ -1,33 +1,45 @@
-"""The page: sections of figures and tables from a source, as one HTML file that loads nothing from anywhere."""
+"""The page: what the records say as one HTML file that loads nothing from anywhere."""
 
 import functools
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import jinja2
 import vl_convert
 
-from rnnbench.report import figures, frames, history, roofline, speed, speed_figures, speed_tables, tables, verdict
-from rnnbench.report.figures import Figure
-from rnnbench.report.gradient_figures import gradient_figures
-from rnnbench.report.gradients import gradient_answer, gradient_table
-from rnnbench.report.palette import DARK_PAGE, LIGHT_PAGE, theme
+from rnnbench.report import speed, speed_tables, tables, verdict
+from rnnbench.report.cell_facts import CellFacts, facts_of, names_in
+from rnnbench.report.figure import Figure, Rows
+from rnnbench.report.figures import palette_of
+from rnnbench.report.filters import COLUMNS, base_name, filters_of, row_about
+from rnnbench.report.frames import times, trials
+from rnnbench.report.gradients import gradient_answer
+from rnnbench.report.horizon import horizon_answer
+from rnnbench.report.machines import machines_note
+from rnnbench.report.measuring import measuring_table
+from rnnbench.report.palette import colours, solid, theme
+from rnnbench.report.pareto import headline, pareto
 from rnnbench.report.protocol import machine_table, protocol_table, reproduce
+from rnnbench.report.section import Evidence, Section
+from rnnbench.report.sections import make_sections
 from rnnbench.report.source import Source
 from rnnbench.report.tables import Table
 
 
 @dataclass(frozen=True)
-class Section:
-    """A part of the report with its anchor."""
+class CellPage:
+    """What the report says on one cell: ``facts`` (None: its equations are not here), ``standing``: heading and entry
+    of its row in the verdict, ``figures``: the names of those in which it appears.
+    """
 
+    name: str
     anchor: str
-    title: str
-    figures: list[Figure] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
+    facts: CellFacts | None
+    standing: Sequence[tuple[str, str]]
+    figures: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -36,76 +48,103 @@ class Report:
 
     source: Source
     title: str
+    headline: str
+    picture: Figure | None
     answers: list[verdict.Answer]
     notes: list[str]
     verdict: Table | None
     sections: list[Section]
-    machine: Table | None
-    protocol: Table | None
+    cells: list[CellPage]
+    origin: list[Table]
     reproduce: list[str]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """Every figure, in the order in which they are shown."""
+        first = [] if self.picture is None else [self.picture]
+        return first + [figure for section in self.sections for figure in section.figures]
+
+    @property
+    def tables(self) -> list[Table]:
+        """Every table, in the order in which they are shown."""
+        first = [] if self.verdict is None else [self.verdict]
+        return [*first, *(table for section in self.sections for table in section.tables), *self.origin]
 
 
 def build(source: Source) -> Report:
     """Return the report on ``source``, without sections in which nothing was measured."""
-    records, past = source.records, source.history
-    fast, kept = speed_tables.speed_answers(records), gradient_answer(records)
+    records = source.records
+    fast, kept, far = speed_tables.speed_answers(records), gradient_answer(records), horizon_answer(records)
     # Of a folder in which no cells were compared, the question is another one.
     only_part = not any(record["kind"] in ("time", "memory", "compile", "trial") for record in records)
-    only_speed, only_gradients = only_part and bool(fast), only_part and not fast and kept is not None
-    answers = [*fast, *([kept] if kept else [])]
+    answers = [*fast, *filter(None, (far, kept))]
+    only_part = only_part and bool(answers)
     if not any(record["kind"] == "time" for record in records):
         # Only then: samples of two runs would else be taken for pairs of one.
         records = [*records, *speed.as_times(records)]
-    palette = figures.palette_of(records)
-    timed, trials = frames.times(records), frames.trials(records)
-    sections = [
-        Section(
-            "against",
-            "Speed, row by row",
-            speed_figures.against_best_peer(records, palette) + roofline.rooflines(records, palette),
-            speed_tables.speed_tables(records),
-        ),
-        Section(
-            "remember",
-            "How long cells remember",
-            figures.score_against_length(records, palette),
-        ),
-        Section("learning", "Learning curves", figures.learning_curves(records, palette)),
-        Section("gradients", "Gradient flow", gradient_figures(records, palette), _some(gradient_table(records))),
-        Section(
-            "speed",
-            "Speed",
-            figures.time_per_step(records, "H", palette) + figures.time_per_step(records, "T", palette),
-        ),
-        Section(
-            "peers", "Against other libraries", figures.speed_up(records, palette), _some(tables.speedup_table(records))
-        ),
-        Section("space", "Memory", figures.memory(records, palette)),
-        Section("compiling", "Compiling", tables=_some(tables.compile_table(records))),
-        Section("history", "History over commits", history.figures(past, palette), _some(history.changes_table(past))),
-        Section("raw", "All measurements", tables=tables.raw_tables(records) + _some(history.latest_table(past))),
-    ]
+    evidence = Evidence(records, palette_of(records), source.history)
+    if not only_part:
+        answers = [*verdict.answers(records), *answers]
+    compared = None if only_part else tables.verdict_table(records)
+    sections = make_sections(evidence)
+    notes = [*verdict.peer_notes(times(records)), verdict.protocol_note(trials(records)), machines_note(records)]
     return Report(
         source=source,
-        title=_title(only_speed, only_gradients),
-        answers=answers if only_speed or only_gradients else [*verdict.answers(records), *answers],
-        notes=list(filter(None, [*verdict.peer_notes(timed), verdict.protocol_note(trials)])),
-        verdict=None if only_speed or only_gradients else tables.verdict_table(records),
-        sections=[section for section in sections if section.figures or section.tables],
-        machine=machine_table(source),
-        protocol=protocol_table(records),
+        title=_title(only_part, fast, far),
+        headline=speed_tables.speed_headline(source.records) or headline(evidence, answers),
+        picture=pareto(evidence),
+        answers=answers,
+        notes=list(filter(None, notes)),
+        verdict=compared,
+        sections=sections,
+        cells=_cell_pages(source, sections, compared),
+        origin=[
+            one
+            for one in (measuring_table(source.records), machine_table(source), protocol_table(source.records))
+            if one is not None
+        ],
         reproduce=reproduce(source),
     )
 
 
-def _title(only_speed: bool, only_gradients: bool) -> str:
-    if only_gradients:
-        return "How far do gradients reach?"
-    return "How fast are the kernels?" if only_speed else "Which recurrent cell?"
+def _title(only_part: bool, fast: Sequence[verdict.Answer], far: verdict.Answer | None) -> str:
+    if not only_part:
+        return "Which recurrent cell?"
+    if fast:
+        return "How fast are the kernels?"
+    return "How far do gradients reach?" if far is None else "How far do cells remember?"
 
 
-def _some(found: Table | None) -> list[Table]:
-    return [] if found is None else [found]
+def _cell_pages(source: Source, sections: Sequence[Section], compared: Table | None) -> list[CellPage]:
+    names = names_in(source.records)
+    facts = facts_of(names, source.cells)
+    drawn = [
+        (figure.name, _cells_shown(figure)) for section in sections if section.anchor != "history"
+        for figure in section.figures
+    ]  # fmt: skip
+    pages = []
+    for place, name in enumerate(names):
+        standing = [] if compared is None else _standing(compared, name)
+        shown = [figure for figure, cells in drawn if name in cells]
+        pages.append(CellPage(name, f"cell-{place}", facts.get(name), standing, shown))
+    return pages
+
+
+def _standing(compared: Table, name: str) -> list[tuple[str, str]]:
+    """Return heading and entry of a cell's row; of one whose trials differ in settings, of a row for each of these."""
+    found = []
+    for row in compared.rows:
+        if base_name(row[0].text) == name:
+            setting = row[0].text.removeprefix(name)
+            found += [
+                (f"{heading}{setting}", entry.text) for heading, entry in zip(compared.columns, row, strict=True)
+            ][1:]
+    return found
+
+
+def _cells_shown(figure: Figure) -> set[str]:
+    rows = (row for data in figure.spec.get("datasets", {}).values() for row in data)
+    return {base_name(str(row["cell"])) for row in rows if "cell" in row}
 
 
 def html(report: Report) -> str:
@@ -118,25 +157,45 @@ def html(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
-    shown = [figure for section in report.sections for figure in section.figures]
+    shown = report.figures
+    anchors = {cell.name: cell.anchor for cell in report.cells}
+    names = "|".join(re.escape(name) for name in sorted(anchors, key=len, reverse=True))
     return environment.get_template("report.html.j2").render(
         report=report,
-        specs={figure.name: figure.spec for figure in shown},
-        themes={"light": theme(dark=False), "dark": theme(dark=True)},
-        pages={"light": LIGHT_PAGE, "dark": DARK_PAGE},
+        filters=filters_of(shown, report.tables),
+        row_about=row_about,
+        base_name=base_name,
+        anchors=anchors,
+        headline=re.split(rf"(?<!\w)({names})(?!\w)", report.headline) if names else [report.headline],
+        columns=dict(COLUMNS),
+        figures={figure.name: _shown(figure) for figure in shown},
+        theme=theme(),
+        light=colours(dark=False),
+        dark=colours(dark=True),
         vega=_vega() if shown else "",
     )
 
 
+def _shown(figure: Figure) -> Mapping[str, Any]:
+    return {
+        "title": figure.title,
+        "about": dict(figure.about),
+        "headings": figure.headings(),
+        "rows": asdict(figure.height) if isinstance(figure.height, Rows) else None,
+        "spec": figure.spec,
+    }
+
+
 def png(figure: Figure, width: int = 760, scale: float = 2) -> bytes:
     """Return a figure as PNG on a white ground, ``width`` pixels wide at ``scale`` 1."""
+    config = {**theme(), "background": "white"}
     titled: Mapping[str, Any] = {**figure.spec, "width": width, "title": figure.title}
-    return vl_convert.vegalite_to_png(json.dumps(titled), scale=scale, config=theme(dark=False))
+    return vl_convert.vegalite_to_png(
+        solid(json.dumps(titled)), scale=scale, config=json.loads(solid(json.dumps(config)))
+    )
 
 
 @functools.cache
 def _vega() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script that holds no end tag."""
-    return re.sub(
-        r"</(script)", r"<\\/\1", vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), flags=re.IGNORECASE
-    )
+    return re.sub(r"(?i)</(script)", r"<\\/\1", vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))

@@ -34,6 +34,8 @@ _WORDS = {
 }
 # What it means that a setting was left alone, where that is worth saying.
 _DEFAULTS = {"clip": "none", "init": "each cell's own"}
+# More numbers than these are told by their range: rates that were searched for differ from cell to cell.
+_LISTED = 12
 _COLUMNS: list[Column] = [("what", "what", None), ("value", "value", None)]
 
 
@@ -55,7 +57,7 @@ def protocol_table(records: Iterable[Mapping[str, Any]]) -> Table | None:
     """Return how the trials were trained and the times sampled, a row for each setting with all values it took."""
     records = list(records)
     trials = [record["trial"] for record in records if record["kind"] == "trial"]
-    names = [*_WORDS, *sorted({name for trial in trials for name in trial} - {*_WORDS, "cell"})]
+    names = [*_WORDS, *sorted({name for trial in trials for name in trial} - {*_WORDS, "cell", "purpose"})]
     rows: list[tuple[str, str]] = [
         (_WORDS.get(name) or name, _values(name, [trial[name] for trial in trials if name in trial])) for name in names
     ]
@@ -119,7 +121,8 @@ def _values(name: str, held: list[Any]) -> str:
     if set(different) <= {"null", "{}"}:
         return _DEFAULTS.get(name, "") if different else ""
     if all(isinstance(value, (int, float)) for value in different.values()):
-        return ", ".join(map(_word, sorted(different.values())))
+        words = list(map(_word, sorted(different.values())))
+        return ", ".join(words) if len(words) <= _LISTED else f"{words[0]} to {words[-1]}, {len(words)} values"
     return ", ".join(_word(different[text]) for text in sorted(different))
 
 

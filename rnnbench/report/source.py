@@ -24,6 +24,7 @@ class Source:
     """Everything that a report says: plain JSON values only.
 
     ``history`` is asv's: one dict for each benchmark, combination of parameters and commit (see ``asv_results``).
+    ``cells``: name -> what the cell was when it ran (``cell_facts.CellFacts``, as a dict).
     """
 
     records: list[dict[str, Any]]
@@ -32,6 +33,7 @@ class Source:
     created: str
     version: str
     history: list[dict[str, Any]] = field(default_factory=list)
+    cells: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of results.json; a number that is not finite becomes null, as JSON has no other word."""
@@ -43,7 +45,8 @@ class Source:
             "machine": self.machine,
             "records": self.records,
         }
-        return _finite({**body, "history": self.history} if self.history else body)
+        beside = {"history": self.history, "cells": dict(self.cells)}
+        return _finite({**body, **{name: held for name, held in beside.items() if held}})
 
 
 class _Record(BaseModel):
@@ -94,7 +97,7 @@ class _Trial(BaseModel):
 class _TrialRecord(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
     schema_: Literal[1] = Field(alias="schema")
-    kind: Literal["trial"]
+    kind: Literal["trial", "search_trial", "horizon_trial"]
     trial: _Trial
     score: float | None
     solved: bool | None
@@ -154,6 +157,27 @@ class _Limits(BaseModel):
     limits: list[_Limit]
 
 
+class _HorizonLength(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    length: int
+    solved: bool
+    runs: int
+    runs_solved: int
+
+
+class _Horizon(_Record):
+    kind: Literal["horizon"]
+    task: str
+    horizon: int | None
+    unsolved: int | None
+    again: list[int]
+    longest: int
+    precision: float
+    seeds: list[int]
+    lengths: list[_HorizonLength]
+    settings: dict[str, Any]
+
+
 class _Gradients(_Record):
     kind: Literal["gradients"]
     weights: Literal["initial", "trained"]
@@ -171,8 +195,33 @@ class _Gradients(_Record):
     capacity: list[float]
 
 
+class _Match(_Record):
+    kind: Literal["match"]
+    task: str
+    length: int
+    by: str
+    reference: str
+    target: float
+    reached: float
+    hidden: int
+
+
+class _Search(_Record):
+    kind: Literal["search"]
+    task: str
+    length: int
+    hidden: int
+    steps: int
+    settings: dict[str, Any]
+    tried: list[tuple[float, float | None]]
+    learning_rate: float
+
+
 _RECORD = TypeAdapter(
-    Annotated[_Time | _Memory | _Compile | _TrialRecord | _Speed | _Limits | _Gradients, Field(discriminator="kind")]
+    Annotated[
+        _Time | _Memory | _Compile | _TrialRecord | _Speed | _Limits | _Gradients | _Horizon | _Match | _Search,
+        Field(discriminator="kind"),
+    ]
 )
 
 
@@ -213,13 +262,18 @@ def read(folder: Path) -> Source:
     for record in records:
         check(record, str(stored if stored.exists() else written))
     if body is not None:
-        return Source(
-            records, body["machine"], body["command"], body["created"], body["rnnbench"], body.get("history", [])
-        )
+        beside = body.get("history", []), body.get("cells", {})
+        return Source(records, body["machine"], body["command"], body["created"], body["rnnbench"], *beside)
     if not records:
         raise RnnbenchError(f"{stored} holds no records yet")
     last = max(records, key=lambda record: str(record.get("created", "")))
     return Source(records, last.get("where") or {}, "not recorded", str(last.get("created", "")), _version())
+
+
+def read_cells(folder: Path) -> dict[str, Any]:
+    """Return what the results.json of ``folder`` says on cells, nothing where there is none."""
+    written = folder / "results.json"
+    return _read_json(written).get("cells", {}) if written.exists() else {}
 
 
 def _read_store(path: Path) -> list[dict[str, Any]]:
@@ -241,8 +295,9 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise RnnbenchError(f"{path} cannot be read as JSON: {error}") from error
     _same_schema(body, str(path))
     wanted = {"records": list, "machine": dict, "command": str, "created": str, "rnnbench": str}
-    for name, kind in wanted.items():
-        if not isinstance(body.get(name), kind):
+    held = {"history": [], "cells": {}, **body}
+    for name, kind in (wanted | {"history": list, "cells": dict}).items():
+        if not isinstance(held.get(name), kind):
             raise RnnbenchError(f"{path} is not a results file of rnnbench: {name!r} is missing or of another type")
     return body
 

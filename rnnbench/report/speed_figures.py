@@ -7,7 +7,8 @@ import altair as alt
 import pandas as pd
 
 from rnnbench.report import frames
-from rnnbench.report.figures import Figure, finished, ratios_by_shape, ratios_height
+from rnnbench.report.figure import Figure
+from rnnbench.report.figures import RATIO_ROWS, ratios_by_shape
 from rnnbench.report.palette import Palette
 from rnnbench.report.quantities import seconds, times
 from rnnbench.report.speed import speed_rows
@@ -38,4 +39,4 @@ def _figure(mode: str, data: frames.Frame, palette: Palette) -> Figure:
         "the paired ratios with its 95% interval. Rows: T × B × I × H."
     )
     word = WORDS[mode]
-    return finished(f"best_peer_{word}", f"Against the best peer, {word}", caption, chart, ratios_height(data))
+    return Figure(f"best_peer_{word}", f"Against the best peer, {word}", caption, chart, RATIO_ROWS)

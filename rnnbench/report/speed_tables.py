@@ -37,6 +37,7 @@ LOOP_AIM = 5.0
 LOOP_SHAPE = (100, 32, 128, 128)
 # Of elementwise and linear cells: the bytes that must move in a second over what memory delivers, where bytes bound it.
 MEMORY_AIM = 0.5
+NOISE_FLOOR = "Noise floor"
 _NOT_OF_BYTES = ("compute-bound", "latency-bound")
 
 
@@ -81,8 +82,22 @@ def speed_answers(records: Iterable[Mapping[str, Any]]) -> list[Answer]:
     floor = noise_floor(null_tests(records))
     if floor is not None:
         told = "A kernel against itself, in two processes that take turns: differences up to this size mean nothing."
-        found.append(Answer("Noise floor", f"±{number(floor * 100, 2)}%", told))
+        found.append(Answer(NOISE_FLOOR, f"±{number(floor * 100, 2)}%", told))
     return found
+
+
+def speed_headline(records: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return how fast the main cells are against the best peer in one sentence, or None where no peer was timed."""
+    rows = speed_rows(records)
+    held = [found for mode in MODES if (found := standing(rows, mode)) is not None]
+    if not held:
+        return None
+    told = listed([f"{number(one.mean)} times as fast in {WORDS[one.mode]}" for one in held])
+    counted = sum(one.rows for one in held)
+    return (
+        f"Against the fastest other library of each row these kernels are {told}: geometric means over {counted} rows "
+        f"of {listed(list(MAIN_CELLS))}."
+    )
 
 
 def _aims_table(rows: Sequence[SpeedRow]) -> Table | None:

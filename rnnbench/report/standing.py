@@ -6,10 +6,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from rnnbench.report import frames
 from rnnbench.report.quantities import known
-from rnnbench.report.statistics import interquartile_mean, wilson_interval
+from rnnbench.report.statistics import wilson_interval
+from rnnbench.report.survival import StepsToSolve, steps_to_solve
+
+_BY_LENGTH = [
+    "cell", "base", "control", "task", "length", "runs", "solved", "rate", "rate_low", "rate_high", "score",
+    "score_low", "score_high", "chance_score", "solved_at", "diverged",
+]  # fmt: skip
 
 
 def by_length(trials: frames.Frame) -> frames.Frame:
@@ -17,43 +24,38 @@ def by_length(trials: frames.Frame) -> frames.Frame:
 
     Columns: runs (NaN where only their mean is known), solved (runs that did; NaN where no run says), rate, rate_low,
     rate_high (Wilson), score (interquartile mean over seeds), score_low, score_high (range over seeds), chance_score,
-    solved_at, diverged (runs), steps_to_solve (median of the runs that solved).
+    solved_at, diverged (runs).
     """
-    columns = [
-        "cell",
-        "base",
-        "task",
-        "length",
-        "runs",
-        "solved",
-        "rate",
-        "rate_low",
-        "rate_high",
-        "score",
-        "score_low",
-    ]
-    columns += ["score_high", "chance_score", "solved_at", "diverged", "steps_to_solve"]
+    return pd.DataFrame([_row(group) for group in grouped(trials)], columns=pd.Index(_BY_LENGTH))
+
+
+def grouped(trials: frames.Frame) -> list[list[frames.Row]]:
+    """Return the rows behind each row of ``by_length``, in its order."""
     groups: dict[tuple[str, ...], list[frames.Row]] = defaultdict(list)
     for trial in frames.rows_of(trials):
         groups[trial["cell"], trial["task"], str(trial["length"])].append(trial)
-    return pd.DataFrame([_row(group) for group in groups.values()], columns=pd.Index(columns))
+    return list(groups.values())
 
 
 def _row(group: list[frames.Row]) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        name: group[0][name] for name in ("cell", "base", "task", "length", "chance_score", "solved_at")
-    }
+    kept = ("cell", "base", "control", "task", "length", "chance_score", "solved_at")
+    row: dict[str, Any] = {name: group[0][name] for name in kept}
     scores = [trial["score"] for trial in group if known(trial["score"])]
-    steps = [trial["steps_to_solve"] for trial in group if known(trial["steps_to_solve"])]
-    row |= {
-        "runs": sum(known(trial["seed"]) for trial in group) or np.nan,
-        **success(group),
-        "steps_to_solve": float(np.median(steps)) if steps else np.nan,
-    }
-    row["score"] = interquartile_mean(scores) if scores else np.nan
+    row |= {"runs": sum(known(trial["seed"]) for trial in group) or np.nan, **success(group)}
+    row["score"] = float(stats.trim_mean(scores, 0.25)) if scores else np.nan
     row |= {"score_low": min(scores, default=np.nan), "score_high": max(scores, default=np.nan)}
     told = [trial["diverged"] for trial in group if isinstance(trial["diverged"], bool)]
     return row | {"diverged": sum(told) if told else np.nan}
+
+
+def solving(runs: Sequence[frames.Row]) -> StepsToSolve | None:
+    """Return the steps to solve of runs, None where they do not say whether they solved their task, or after what."""
+    told = [run for run in runs if known(run["budget"]) and isinstance(run["solved"], bool)]
+    told = [run for run in told if not run["solved"] or known(run["steps_to_solve"])]
+    if not told:
+        return None
+    steps = [run["steps_to_solve"] if run["solved"] else run["budget"] for run in told]
+    return steps_to_solve(steps, [run["solved"] for run in told])
 
 
 def success(runs: Sequence[frames.Row]) -> dict[str, float]:
@@ -86,11 +88,12 @@ def memory_tasks(trials: frames.Frame) -> list[str]:
 
 
 def ranking(trials: frames.Frame) -> frames.Frame:
-    """Return one row for each cell, the one that remembers longest first.
+    """Return one row for each cell, the one that remembers longest first, controls after all cells.
 
-    Columns: cell, base, share (mean over the memory tasks of the longest length solved, as a fraction of the longest
-    tried; NaN where nothing says what was solved), rate (runs solved), score (mean over the tasks and lengths that
-    every cell has a score for: one that is missing must not flatter). Sorted by these, in this order.
+    Columns: cell, base, control, share (mean over the memory tasks of the longest length solved, as a fraction of the
+    longest tried; NaN where nothing says what was solved), rate (runs solved), score (mean over the tasks and lengths
+    that every cell has a score for: one that is missing must not flatter). Sorted by these, in this order: a control
+    is never the cell to choose.
     """
     tasks = memory_tasks(trials)
     tried = trials[trials["task"].isin(tasks)]
@@ -104,11 +107,12 @@ def ranking(trials: frames.Frame) -> frames.Frame:
         runs = frames.rows_of(tried[tried["cell"] == cell])
         shares = [_share(group[group["task"] == task], longest[task]) for task in tasks]
         share = float(np.mean(shares)) if group["rate"].notna().any() else np.nan
-        row = {"cell": cell, "base": group["base"].iloc[0], "share": share, "rate": success(runs)["rate"]}
+        row = {name: group[name].iloc[0] for name in ("cell", "base", "control")}
+        row |= {"share": share, "rate": success(runs)["rate"]}
         rows.append({**row, "score": _mean_score(scored if common.empty else common, cell)})
-    frame = pd.DataFrame(rows, columns=pd.Index(["cell", "base", "share", "rate", "score"]))
-    order = ["share", "rate", "score", "cell"]
-    return frame.sort_values(order, ascending=[False, False, False, True], ignore_index=True)
+    frame = pd.DataFrame(rows, columns=pd.Index(["cell", "base", "control", "share", "rate", "score"]))
+    order = ["control", "share", "rate", "score", "cell"]
+    return frame.sort_values(order, ascending=[True, False, False, False, True], ignore_index=True)
 
 
 def _mean_score(lengths: frames.Frame, cell: object) -> float:

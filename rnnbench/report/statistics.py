@@ -1,4 +1,4 @@
-"""The statistics of the report: success rates, ratios of times and what stands for many seeds or steps."""
+"""The statistics of the report: success rates, ratios of times, and what stands for a curve of many steps."""
 
 from collections.abc import Sequence
 
@@ -54,16 +54,6 @@ def speed_ratio(slower: Sequence[float], faster: Sequence[float]) -> tuple[float
         ratio, low, high = paired_ratio(slower, faster)
         return ratio, low, high
     return ratio_of_medians(slower, faster)
-
-
-def interquartile_mean(values: Sequence[float]) -> float:
-    """Return the mean of the middle half of ``values``: a quarter, rounded down, is dropped at each end.
-
-    Source: Agarwal et al. 2021, arXiv:2108.13264, section 4.3. Raises RnnbenchError on no values.
-    """
-    if len(values) == 0:
-        raise RnnbenchError("an interquartile mean needs at least one value")
-    return float(stats.trim_mean(np.asarray(values, dtype=float), 0.25))
 
 
 def thinned(steps: Sequence[float], values: Sequence[float], limit: int) -> list[tuple[float, float]]:

@@ -1,6 +1,7 @@
 """The report's tables, made once and shown both as HTML and as Markdown."""
 
 import html
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rnnbench.report import frames, standing, verdict
+from rnnbench.report.aggregates import Estimate, interquartile_mean
 from rnnbench.report.quantities import NOT_MEASURED, known, number, percent, seconds, size, times, whole
 from rnnbench.report.statistics import speed_ratio
 
@@ -233,9 +235,11 @@ def raw_tables(records: Iterable[Mapping[str, Any]]) -> list[Table]:
 
 
 def _trials_table(trials: frames.Frame) -> Table | None:
-    frame = standing.by_length(trials).sort_values(
-        ["task", "length", "rate", "score"], ascending=[True, True, False, False]
-    )
+    frame = standing.by_length(trials)
+    groups = standing.grouped(trials)
+    frame["mean"], frame["steps"] = [_mean(group) for group in groups], [steps_entry(group) for group in groups]
+    order = ["task", "length", "control", "rate", "score"]
+    frame = frame.sort_values(order, ascending=[True, True, True, False, False])
     columns: list[Column] = [
         ("task", "task", None),
         ("T", "length", whole),
@@ -243,14 +247,46 @@ def _trials_table(trials: frames.Frame) -> Table | None:
         ("runs", "runs", whole),
         ("solved", "solved", whole),
         ("95% interval", lambda row: _interval(row, "rate", percent), percent),
-        ("score", "score", number),
+        ("score (95% interval)", "mean", number),
         ("range over seeds", lambda row: _interval(row, "score", number), number),
         ("chance score", "chance_score", number),
-        ("median steps to solve", "steps_to_solve", whole),
+        ("median steps to solve (95% interval)", "steps", whole),
         ("diverged", "diverged", whole),
     ]
-    caption = "Score: interquartile mean over seeds, 1 is best. Steps to solve: of the runs that did."
+    caption = (
+        "Score: interquartile mean over seeds with its bootstrap interval, 1 is best. Steps to solve: the Kaplan-Meier "
+        "median, in which runs that did not solve the task count as longer than their budget; above it where fewer "
+        "than half did."
+    )
     return table("trials", "Long-range tasks", caption, frame, columns)
+
+
+def _mean(runs: Sequence[frames.Row]) -> Entry | None:
+    scores = [run["score"] for run in runs if known(run["score"])]
+    if not scores:
+        return None
+    return estimate_entry(interquartile_mean([scores]), number)
+
+
+def estimate_entry(estimate: Estimate, form: Callable[[float], str]) -> Entry:
+    """Return an estimate as it is read: the number, and its interval in brackets where there is one."""
+    told = form(estimate.value)
+    if known(estimate.low) and known(estimate.high):
+        told += f" ({form(estimate.low)}–{form(estimate.high)})"
+    return Entry(told, estimate.value)
+
+
+def steps_entry(runs: Sequence[frames.Row]) -> Entry | None:
+    """Return the median steps to solve of some runs; "over 2,000" where it lies above their budget."""
+    found = standing.solving(runs)
+    if found is None:
+        return None
+    over = f"over {whole(found.budget)}"
+    told = over if math.isinf(found.median.value) else whole(found.median.value)
+    if known(found.median.low):
+        high = over if math.isinf(found.median.high) else whole(found.median.high)
+        told += f" ({whole(found.median.low)}–{high})"
+    return Entry(told, min(found.median.value, 2 * found.budget))
 
 
 def _baselines_table(baselines: frames.Frame) -> Table | None:

@@ -16,7 +16,7 @@ def tasks_page(names: Iterable[str] | None = None) -> str:
     lines = [
         "# Tasks",
         "",
-        f"All {len(chosen)} tasks, from their files under `rnnbench/tasks/`: `rnnbench list --tasks --markdown` writes "
+        f"All {len(chosen)} tasks, from their files under `rnnbench/tasks/`: `rnnbench list tasks --markdown` writes "
         "this page. Made data come from a seed and are the same for every cell; training, validation and test never "
         "share a stream. Chance is what the best prediction reaches that does not look at the sequence, at the default "
         "length; a score of 1 is perfect; a trial counts as solved from the given score on. Where a file of the user's "

@@ -22,9 +22,10 @@ class Answer:
 
 
 def answers(records: Iterable[Mapping[str, Any]]) -> list[Answer]:
-    """Return the three answers, each derived from the records or "not measured"."""
+    """Return the three answers, each derived from the records or "not measured"; a control is none."""
     records = list(records)
     timed, trials = frames.times(records), frames.trials(records)
+    trials = trials[~trials["control"].astype(bool)]
     return [_fastest(timed), _smallest(frames.memories(records), trials), _longest(trials)]
 
 

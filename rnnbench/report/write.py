@@ -9,8 +9,9 @@ from typing import Any
 import rnnbench
 from rnnbench.errors import RnnbenchError
 from rnnbench.report import asv_results, page
+from rnnbench.report.cell_facts import describe, names_in
 from rnnbench.report.markdown import markdown
-from rnnbench.report.source import Source, check, check_output, read, replace_text
+from rnnbench.report.source import Source, check, check_output, read, read_cells, replace_text
 
 
 def write_report(
@@ -26,7 +27,20 @@ def write_report(
     for record in held:
         check(record, "the run")
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    return _write(Path(folder), Source(held, machine, command, created, rnnbench.__version__))
+    check_output(Path(folder))
+    cells = {**read_cells(Path(folder)), **_described(names_in(held))}
+    return _write(Path(folder), Source(held, machine, command, created, rnnbench.__version__, cells=cells))
+
+
+def _described(names: Iterable[str]) -> dict[str, Any]:
+    """Return the facts of each cell that can be found; a file that was measured yesterday may have moved since."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = describe(name).model_dump()
+        except RnnbenchError:
+            continue
+    return found
 
 
 def report_from_folder(folder: str | Path, output: str | Path | None = None) -> Path:
@@ -38,20 +52,20 @@ def report_from_folder(folder: str | Path, output: str | Path | None = None) -> 
     """
     folder = Path(folder)
     source = read(folder)
-    return _write(Path(output) if output is not None else asv_results.home(folder) or folder, source)
+    place = Path(output) if output is not None else asv_results.home(folder) or folder
+    check_output(place)
+    return _write(place, source)
 
 
 def _write(folder: Path, source: Source) -> Path:
-    check_output(folder)
     report = page.build(source)
     try:
         pictures = folder / "figures"
         pictures.mkdir(parents=True, exist_ok=True)
         # Results first: whatever happens to the page, the numbers are there.
         replace_text(folder / "results.json", json.dumps(source.to_json(), allow_nan=False, indent=1))
-        for section in report.sections:
-            for figure in section.figures:
-                (pictures / f"{figure.name}.png").write_bytes(page.png(figure))
+        for figure in report.figures:
+            (pictures / f"{figure.name}.png").write_bytes(page.png(figure))
         replace_text(folder / "summary.md", markdown(report))
         replace_text(folder / "report.html", page.html(report))
     except OSError as error:
