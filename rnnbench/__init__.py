@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what type checkers see; at run time __getattr__ imports each name on first use
     from rnnbench.cells import cells, get_cell, load_cell
+    from rnnbench.compare import compare
     from rnnbench.engines import engines
     from rnnbench.errors import RnnbenchError
     from rnnbench.lang import cell
@@ -34,6 +35,7 @@ _HOMES = {
     "Trial": "trials",
     "cell": "lang",
     "cells": "cells",
+    "compare": "compare",
     "engines": "engines",
     "from_onnx": "nn.onnx_reader",
     "from_torch": "nn.torch_weights",
@@ -47,7 +49,8 @@ _HOMES = {
 
 __all__ = [
     "Bidirectional", "Layer", "Model", "Result", "RnnbenchError", "Stack", "Trial", "__version__", "cell", "cells",
-    "engines", "from_onnx", "from_torch", "get_cell", "get_task", "load_cell", "run_trial", "tasks", "to_onnx",
+    "compare", "engines", "from_onnx", "from_torch", "get_cell", "get_task", "load_cell", "run_trial", "tasks",
+    "to_onnx",
 ]  # fmt: skip
 
 
