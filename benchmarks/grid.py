@@ -18,6 +18,8 @@ LIGHT_CELLS = ["indrnn", "min_gru"]
 LIGHT_SHAPES = ["100x32x128x128", "1000x32x2x128"]
 # Training with checkpoints, read out at the last step: long enough that its memory is that of the checkpoints.
 LONG_SHAPE, AGREEING_SHAPE, CHECKPOINT = "10000x32x2x128", "250x4x2x128", 100
+# The differences from the reference: a shape that fits no vector or tile, its reference quick.
+ROUNDED_SHAPE = "97x7x13x53"
 # On a GPU, where there is one: a model whose weights are shared among all multiprocessors.
 GPU_ENGINES, GPU_CELL, GPU_SHAPE = ["cuda", "cuda_steps"], "lstm", "100x64x512x512"
 MODES = ["forward", "training"]

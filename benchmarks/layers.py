@@ -48,6 +48,16 @@ def agreeing_layer(cell, shape, training, **options):
 
     ``options``: further ones of the layer, such as ``checkpoint``, or another ``engine`` than "cpu".
     """
+    layer, x, dy, errors = compared_layer(cell, shape, training, **options)
+    for name, error in errors.items():
+        summed = 1 if name in ("x", "y") else max(1, sizes(shape)[0] / SUMMED)
+        if not error <= TOLERANCE * summed**0.5:
+            raise AssertionError(f"{cell} {shape}: {name} is {error:.1e} of its largest value off the reference")
+    return layer, x, dy
+
+
+def compared_layer(cell, shape, training, **options):
+    """Return ``(layer, x, dy, errors)``: each result's difference from the float64 reference, over its largest."""
     T, _, I, H = sizes(shape)  # noqa: E741 - the legend's letters
     x, dy = arrays(shape)
     layer = rb.Layer(cell, input_size=I, hidden_size=H, dtype=DTYPE, seed=0, **options)
@@ -57,14 +67,13 @@ def agreeing_layer(cell, shape, training, **options):
     if not training:
         layer.freeze()  # before the comparison: the frozen kernel is the one that is timed
     got, expected = run(layer, x, dy, training), run(reference, x.astype("f8"), dy.astype("f8"), training)
+    errors = {}
     for name, array in expected.items():
         off = np.abs(got[name] - array)
         whole = name == "y" or layer.program.smooth
-        error = (off.max() if whole else np.quantile(off, 1 - KINK_SHARE, method="lower")) / np.abs(array).max()
-        summed = 1 if name in ("x", "y") else max(1, T / SUMMED)
-        if not error <= TOLERANCE * summed**0.5:
-            raise AssertionError(f"{cell} {shape}: {name} is {error:.1e} of its largest value off the reference")
-    return layer, x, dy
+        error = off.max() if whole else np.quantile(off, 1 - KINK_SHARE, method="lower")
+        errors[name] = float(error / np.abs(array).max())
+    return layer, x, dy, errors
 
 
 def run(layer, x, dy, training):
