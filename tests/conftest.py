@@ -11,6 +11,10 @@ from rnnbench import Layer
 # So that a failing assert in them shows its numbers.
 pytest.register_assert_rewrite("tolerances")
 
+# Processes that run tests side by side share the cores; two threads each are enough to test what threads do.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+
 LayerOf = Callable[..., Layer]
 
 

@@ -24,7 +24,10 @@ ARROWS = {
     "measure": {"lang", "cells", "engines", "nn", "tasks", "trials", "peers"},
     "peers": {"lang", "cells", "engines", "nn"},
     "report": {"lang", "cells", "engines", "nn", "tasks", "trials", "measure", "peers"},
-    "cli": {"lang", "cells", "engines", "nn", "tasks", "trials", "measure", "peers", "report"},
+    "regression": set(),
+    # Has missing trials run, which is the business of trials, and answers, which is that of report.
+    "compare": {"lang", "cells", "engines", "nn", "tasks", "trials", "measure", "report"},
+    "cli": {"lang", "cells", "engines", "nn", "tasks", "trials", "measure", "peers", "report", "regression", "compare"},
 }
 # These belong to all.
 SHARED = {"errors", "rooms", "__version__"}

@@ -110,11 +110,13 @@ def test_a_stopped_run_keeps_its_rows_and_goes_on_with_the_others(folder, monkey
     assert "The same command resumes" in result.stderr
     kept = stored(folder / "out")
     assert [record["kind"] for record in kept] == ["limits", "speed"], result.stderr
-    result = invoke(*arguments)
+    result = invoke(*arguments, "--json", "--quiet")
     assert result.exit_code == 0, result.output
     records = stored(folder / "out")
     assert records[:2] == kept
     assert len(records) == 3
+    told = json.loads(result.stdout)
+    assert (told["report"], told["records"], result.stderr) == ("out/report.html", [*records[1:], records[0]], "")
 
 
 @pytest.mark.slow
@@ -202,7 +204,8 @@ def test_shapes_are_kinds_or_sizes_each_once():
 
 def test_the_key_differs_with_all_that_is_asked():
     base = {"cells": ("lstm",), "shapes": ("odd",), "modes": ("forward",), "peers": ("none",), "threads": 1}
-    changes = [{"shapes": ("1x2x3x4",)}, {"modes": ("training",)}, {"threads": 2}, {"samples": 5}, {"max_seconds": 1.0}]
+    changes = [{"shapes": ("1x2x3x4",)}, {"modes": ("training",)}, {"threads": 2}, {"samples": 5}, {"seed": 1}]
+    changes.append({"max_seconds": 1.0})
     keys = [make_speed_plan(**{**base, **change}).rows[0].key for change in ({}, *changes)]
     assert len(set(keys)) == len(keys)
 

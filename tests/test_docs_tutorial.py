@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from test_cli_run import TINY
-from typer.main import get_command
 from typer.testing import CliRunner
 
 from rnnbench.cli import app
@@ -96,15 +95,6 @@ def test_the_page_runs_in_its_order(small):
 def test_the_page_runs_with_its_runs(small):
     follow(small, left_out=())
     assert (small / "reports" / "latest" / "report.html").is_file()
-
-
-def test_the_commands_left_out_have_the_options_of_the_page():
-    commands = get_command(app).commands  # type: ignore[attr-defined]
-    for kind, block in BLOCKS:
-        for line in block.splitlines() if kind == "sh" else ():
-            _, name, *arguments = shlex.split(line)
-            options = {option for parameter in commands[name].params for option in parameter.opts}
-            assert {word for word in arguments if word.startswith("--")} <= options
 
 
 def test_ten_lines_are_ten_lines():

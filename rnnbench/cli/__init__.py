@@ -1,40 +1,37 @@
 """The commands: the only room that sees every other. Nothing heavy is imported before a command needs it."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from rnnbench.cli import check, doctor, gradients, run, show, speed
-from rnnbench.errors import RnnbenchError
+from rnnbench.cli import check, ci, compare, doctor, export, gradients, horizon, merge, run, show, speed, sweep
+from rnnbench.cli.habits import Program
 
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    the answer is no, or something could not be measured
+  2    bad input, said in one sentence
+  130  stopped by Ctrl-C; the same command goes on
+rnnbench COMMAND --help shows worked examples."""
 
-class Commands(TyperGroup):
-    """Turns what a caller can mend into one sentence on standard error and exit code 2."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except RnnbenchError as error:
-            typer.echo(f"rnnbench: {' '.join(str(error).split())}", err=True)
-            raise typer.Exit(2) from error
-
-
-app = typer.Typer(
-    cls=Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+app = Program(
     help="Which recurrent cell should I use? Speed, memory and long-range accuracy, measured on this machine.",
+    epilog=EXIT_CODES,
 )
 app.command("run")(run.run)
-app.command("compare")(run.compare)
+app.command("compare")(compare.compare)
+app.command("sweep")(sweep.sweep)
+app.command("horizon")(horizon.horizon)
 app.command("speed")(speed.speed)
 app.command("check")(check.check)
 app.command("gradients")(gradients.gradients)
+app.command("ci")(ci.ci)
 app.command("list")(show.list_all)
 app.command("info")(show.info)
 app.command("report")(show.report)
+app.command("merge")(merge.merge)
+app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 
 
@@ -56,5 +53,5 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line in ``sys.argv`` and exit: 0 done, 2 for bad input, 130 after Ctrl-C."""
+    """Run the command line in ``sys.argv`` and exit with one of the codes that ``--help`` shows."""
     app(prog_name="rnnbench")

@@ -1,12 +1,11 @@
 """The command ``check``: what is derived from a cell's equations, and whether all of it is right."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rnnbench.cli.show import Hidden, Input
-from rnnbench.cli.text import console, tell
+from rnnbench.cli.text import Json, console, print_json, tell
 from rnnbench.errors import positive
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ def check(
     cell: Annotated[str, typer.Argument(help="path/to/file.py:name of a cell of your own, or a cell's name.")],
     hidden: Hidden = 128,
     input_size: Input = 128,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show what was derived from a cell and run the conformance suite on it; exit code 1 where a check fails."""
     from rnnbench.cells import get_cell
@@ -41,8 +40,7 @@ def check(
     failed = sum(not finding.passed for finding in findings)
     if as_json:
         checks = [_as_json(finding) for finding in findings]
-        result = {"cell": spec.name, "passed": not failed, "derived": derived, "checks": checks}
-        typer.echo(json.dumps(result, indent=2))
+        print_json({"cell": spec.name, "passed": not failed, "derived": derived, "checks": checks})
     else:
         tell(out, f"\n{failed} of {len(findings)} checks failed" if failed else f"\nall {len(findings)} checks passed")
     if failed:

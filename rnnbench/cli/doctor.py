@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from rnnbench.cli.text import console, print_states, print_table, tell
+from rnnbench.cli import config
+from rnnbench.cli.text import Json, console, print_json, print_states, print_table, tell
 
 
 def doctor(
@@ -14,14 +15,20 @@ def doctor(
         bool,
         typer.Option("--limits", help="Also measure what this machine can do at most; takes about 20 seconds."),
     ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Show this machine, which engines and peers run on it or why not, and what to install."""
+    """Show this machine, which engines and peers run on it or why not, what to install, and the configuration."""
     from rnnbench.engines import engines
     from rnnbench.measure import machine_facts
     from rnnbench.peers import peers
 
-    print_table("This machine", {"what": False, "value": False}, _machine(machine_facts()))
+    facts = machine_facts()
     found = {"Engines": engines(), "Peers": peers()}
+    if as_json:
+        told = {"machine": facts, **{title.lower(): states for title, states in found.items()}}
+        print_json({**told, "splits": _splits_as_json(), **_configuration(), **_limits(limits)})
+        return
+    print_table("This machine", {"what": False, "value": False}, _machine(facts))
     for title, states in found.items():
         print_states(title, states)
     if not found["Peers"] or None not in found["Peers"].values():
@@ -31,18 +38,43 @@ def doctor(
     columns = {"LSTM at T, B, I, H": False, "the cpu engine's": False}
     print_table("How a call is split", columns, _splits())
     if limits:
-        from rnnbench.measure import machine_limits
-
-        tell(console(stderr=True), "Measuring the limits of this machine, about 20 seconds ...")
-        record = machine_limits()
+        record = _limits(True)["limits"]
         heading = f"Limits, median (best) of {len(record['limits'][0]['samples'])} samples, {record['dtype']}"
         columns = {"what": False, **dict.fromkeys(_thread_counts(record).values(), True)}
         print_table(heading, columns, limit_rows(record))
         if record["caches_from"] == "assumed":
             tell(console(), "The system does not tell the sizes of the caches: levels are what most machines have.")
+    _print_configuration()
     tell(console(), advice)
     if not limits:
         tell(console(), "What this machine can do at most (about 20 seconds): rnnbench doctor --limits")
+
+
+def _limits(wanted: bool) -> dict[str, Any]:
+    """Return {"limits": record}, measured now where it is ``wanted``."""
+    from rnnbench.measure import machine_limits
+
+    if not wanted:
+        return {}
+    tell(console(stderr=True), "Measuring the limits of this machine, about 20 seconds ...")
+    return {"limits": machine_limits()}
+
+
+def _configuration() -> dict[str, Any]:
+    """Return the file of options that is in force, and what it says."""
+    found = config.in_force
+    path = None if found.path is None else str(found.path)
+    return {"configuration": {"file": path, "options": dict(found.rows())}}
+
+
+def _print_configuration() -> None:
+    found = config.in_force
+    if found.path is None:
+        tell(console(), "No configuration: no pyproject.toml from here upwards has [tool.rnnbench].")
+        return
+    tell(console(), f"Configuration, from {found.path}")
+    for key, value in found.rows():
+        tell(console(), f"  {key} = {value!r}")
 
 
 def _splits() -> list[tuple[str, str]]:
@@ -52,6 +84,10 @@ def _splits() -> list[tuple[str, str]]:
 
     program = get_cell("lstm").program
     return [(", ".join(map(str, sizes)), how_split(program, sizes)) for group in SHAPES.values() for sizes in group]
+
+
+def _splits_as_json() -> list[dict[str, Any]]:
+    return [{"sizes": sizes, "split": split} for sizes, split in _splits()]
 
 
 def _thread_counts(record: Mapping[str, Any]) -> dict[int, str]:

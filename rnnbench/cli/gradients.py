@@ -1,6 +1,5 @@
 """The command ``gradients``: how far gradients reach back in each cell, and what its state remembers."""
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ import typer
 from rnnbench.cli.plan import counted, split_names
 from rnnbench.cli.progress import stage
 from rnnbench.cli.run import command_line, prepare_folder
-from rnnbench.cli.text import console, print_table, tell
+from rnnbench.cli.text import Json, console, print_json, print_table, tell
 from rnnbench.errors import RnnbenchError, positive
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def gradients(
     sequences: Annotated[int, typer.Option("--sequences", help="Input sequences that are followed.")] = 8,
     seed: Annotated[int, typer.Option("--seed", help="Of the weights, the inputs and the training.")] = 0,
     output: Output = LATEST,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure how gradients vanish or explode in each cell, at initialisation and after training on a task.
 
@@ -80,7 +79,7 @@ def gradients(
     asked = {question.key for question in questions}
     mine = [record for record in records if record["key"] in asked]
     if as_json:
-        typer.echo(json.dumps(mine, allow_nan=False, indent=1))
+        print_json(mine)
     else:
         _print(mine)
     if page is not None:

@@ -1,11 +1,12 @@
 """The commands that only look: ``list``, ``info`` and ``report``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rnnbench.cli.text import console, print_states, print_table, tell
+from rnnbench.cli.text import Json, console, print_json, print_states, print_table, tell
+from rnnbench.errors import RnnbenchError, positive, unknown
 
 if TYPE_CHECKING:
     from rnnbench.lang import CellSpec
@@ -14,56 +15,107 @@ Hidden = Annotated[int, typer.Option("--hidden", help="Hidden size H for the cou
 Input = Annotated[int, typer.Option("--input", help="Input size I for the counts.")]
 
 
+KINDS = ("cells", "tasks", "engines", "peers")
+
+
 def list_all(
+    what: Annotated[
+        str | None, typer.Argument(help="cells, tasks, engines or peers; not given, all of them.", show_default=False)
+    ] = None,
     hidden: Hidden = 128,
     input_size: Input = 128,
-    tasks: Annotated[bool, typer.Option("--tasks", help="Tasks alone.")] = False,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print a page with every cell's equations, or every task's definition.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """List cells, tasks, engines and peers."""
+    input_size, hidden = positive("--input", input_size), positive("--hidden", hidden)
+    if what is not None and what not in KINDS:
+        raise unknown("kind of list", what, KINDS)
     if markdown:
-        from rnnbench.report.cells_page import cells_page
-        from rnnbench.report.tasks_page import tasks_page
-
-        typer.echo(tasks_page() if tasks else cells_page(), nl=False)
-        return
-    if tasks:
-        _print_tasks()
+        _print_page(what or "cells", as_json)
         return
     from rnnbench.engines import engines
-    from rnnbench.errors import positive
     from rnnbench.peers import peers
 
-    _print_cells(positive("--input", input_size), positive("--hidden", hidden))
-    _print_tasks()
-    print_states("Engines", engines())
-    print_states("Peers", peers())
+    made = {"cells": lambda: _cells(input_size, hidden), "tasks": _tasks, "engines": engines, "peers": peers}
+    listed: dict[str, Any] = {kind: made[kind]() for kind in ([what] if what else KINDS)}
+    if as_json:
+        print_json(listed)
+        return
+    for kind, found in listed.items():
+        if kind == "cells":
+            _print_cells(found, input_size, hidden)
+        elif kind == "tasks":
+            _print_tasks(found)
+        else:
+            print_states(kind.capitalize(), found)
 
 
-def _print_cells(input_size: int, hidden: int) -> None:
+def _print_page(what: str, as_json: bool) -> None:
+    from rnnbench.report.cells_page import cells_page
+    from rnnbench.report.tasks_page import tasks_page
+
+    pages = {"cells": cells_page, "tasks": tasks_page}
+    if what not in pages or as_json:
+        raise RnnbenchError("--markdown prints cells or tasks, and stands without --json")
+    typer.echo(pages[what](), nl=False)
+
+
+def _cells(input_size: int, hidden: int) -> list[dict[str, Any]]:
     from rnnbench.cells import cells, get_cell
 
+    return [
+        {
+            "cell": name,
+            "recurrence": spec.recurrence,
+            "states": list(spec.states),
+            "gates": spec.gates,
+            "parameters": spec.param_count(input_size, hidden),
+            "flops_per_step": spec.flops_per_step(input_size, hidden),
+            "sizes": {"I": input_size, "H": hidden},
+            "doc": spec.doc,
+            "cite": spec.cite,
+        }
+        for name, spec in ((name, get_cell(name)) for name in cells())
+    ]
+
+
+def _print_cells(counted: list[dict[str, Any]], input_size: int, hidden: int) -> None:
     columns = dict.fromkeys(("cell", "recurrence", "states"), False)
     columns |= dict.fromkeys(("gates", "parameters", "FLOPs per step"), True) | {"what it is": False}
     rows = []
-    for name in cells():
-        spec = get_cell(name)
-        counts = (spec.gates, spec.param_count(input_size, hidden), spec.flops_per_step(input_size, hidden))
-        rows.append((name, spec.recurrence, " ".join(spec.states), *(f"{count:,}" for count in counts), spec.doc))
+    for cell in counted:
+        counts = (f"{cell[count]:,}" for count in ("gates", "parameters", "flops_per_step"))
+        rows.append((cell["cell"], cell["recurrence"], " ".join(cell["states"]), *counts, cell["doc"]))
     print_table(f"Cells (counts at I={input_size}, H={hidden})", columns, rows)
 
 
-def _print_tasks() -> None:
-    from rnnbench.tasks import describe, task_class, tasks
+def _tasks() -> list[dict[str, Any]]:
+    from rnnbench.tasks import describe, source, task_class, tasks
 
+    return [
+        {
+            "task": name,
+            "kind": task.kind,
+            "readout": task.readout,
+            "default_length": task.default_length,
+            "solved_at": task.solved_at,
+            "doc": describe(name),
+            "source": source(name),
+        }
+        for name, task in ((name, task_class(name)) for name in tasks())
+    ]
+
+
+def _print_tasks(described: list[dict[str, Any]]) -> None:
     columns = {"task": False, "kind": False, "read out": False, "default length": True, "solved at score": True}
     rows = []
-    for name in tasks():
-        task = task_class(name)
-        row = (name, task.kind, f"at the {task.readout} step" if task.readout == "last" else "at every step")
-        rows.append((*row, f"{task.default_length}", f"{task.solved_at:g}", describe(name)))
+    for task in described:
+        place = "at the last step" if task["readout"] == "last" else "at every step"
+        numbers = (f"{task['default_length']}", f"{task['solved_at']:g}")
+        rows.append((task["task"], task["kind"], place, *numbers, task["doc"]))
     print_table("Tasks", columns | {"what it is": False}, rows)
 
 
@@ -72,13 +124,18 @@ def info(
     hidden: Hidden = 128,
     input_size: Input = 128,
     latex: Annotated[bool, typer.Option("--latex", help="Print only the equations, in LaTeX.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show a cell's equations as they were traced, its parameters, its cost and its source."""
     from rnnbench.cells import get_cell
-    from rnnbench.errors import positive
 
     hidden, input_size = positive("--hidden", hidden), positive("--input", input_size)
     spec = get_cell(cell)
+    if as_json:
+        from rnnbench.cli.check import derivation
+
+        print_json({"doc": spec.doc, "cite": spec.cite, **derivation(spec, input_size, hidden)})
+        return
     if latex:
         for line in spec.latex():
             typer.echo(line)
@@ -121,8 +178,13 @@ def _state(spec: "CellSpec", state: str, hidden: int) -> str:
 
 def report(
     folder: Annotated[Path, typer.Argument(help="A run's output folder, or asv's results (reports/asv).")],
+    as_json: Json = False,
 ) -> None:
     """Write a folder's report again from the results in it: report.html, summary.md, figures, results.json."""
     from rnnbench.report import report_from_folder
 
-    tell(console(), f"Report: {report_from_folder(folder)}")
+    page = report_from_folder(folder)
+    if as_json:
+        print_json({"report": str(page), "results": str(page.with_name("results.json"))})
+    else:
+        tell(console(), f"Report: {page}")

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from rnnbench.cli.plan import counted, split_names
-from rnnbench.cli.run import command_line, prepare_folder
-from rnnbench.cli.text import console, print_table, tell
+from rnnbench.cli.run import Engine, command_line, prepare_folder
+from rnnbench.cli.text import Json, console, print_json, print_table, tell, warn
 
 Cells = Annotated[
     list[str] | None,
@@ -54,7 +54,10 @@ def speed(
     threads: Threads = None,
     samples: Samples = 30,
     max_seconds: MaxSeconds = 10.0,
+    engine: Engine = "cpu",
     output: Output = LATEST,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the weights and the inputs.")] = 0,
+    as_json: Json = False,
 ) -> None:
     """Time cells against other libraries and against the limits of this machine, and write a report.
 
@@ -69,7 +72,7 @@ def speed(
     from rnnbench.trials import Store
 
     chosen, sizes, wanted, against = (split_names(names or ()) for names in (cells, shapes, modes, peers))
-    plan = make_speed_plan(chosen, sizes, wanted, against, threads, samples, max_seconds)
+    plan = make_speed_plan(chosen, sizes, wanted, against, threads, samples, max_seconds, seed, engine)
     prepare_folder(output)
     out = console(stderr=True)
     with Store(output / "results.sqlite") as store:
@@ -89,11 +92,15 @@ def speed(
             raise typer.Exit(130) from None
     asked = {question.key for question in (*plan.rows, *plan.null)}
     mine = [record for record in records if record["key"] in asked]
-    _print([*mine, *(record for record in records if record["kind"] == "limits")])
-    tell(console(), f"Report: {page}")
+    shown = [*mine, *(record for record in records if record["kind"] == "limits")]
+    if as_json:
+        print_json({"report": str(page), "records": shown})
+    else:
+        _print(shown)
+        tell(console(), f"Report: {page}")
     left_out = sum(len(record["excluded"]) for record in mine)
     if left_out:
-        tell(out, f"{counted(left_out, 'time')} could not be taken; the report says which. A new --output tries again.")
+        warn(out, f"{counted(left_out, 'time')} could not be taken; the report says which. A new --output tries again.")
     if left_out or failures:
         raise typer.Exit(1)
 

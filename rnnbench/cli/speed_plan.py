@@ -11,8 +11,7 @@ from rnnbench.errors import RnnbenchError, positive, unknown
 if TYPE_CHECKING:
     from rnnbench.measure.speed import SpeedQuestion
 
-OURS = "rnnbench.cpu"
-SECOND = f"{OURS}#2"
+CPU = "rnnbench.cpu"
 # The three cells of which every library has an implementation of its own.
 MAIN_CELLS = ("elman_tanh", "gru", "lstm")
 # With which the other dense cells are compared per floating-point operation.
@@ -125,9 +124,12 @@ def make_speed_plan(
     threads: int | None = None,
     samples: int = 30,
     max_seconds: float = 10.0,
+    seed: int = 0,
+    engine: str = "cpu",
 ) -> SpeedPlan:
     """Return what a run of ``rnnbench speed`` measures, every argument checked: see the command's options."""
     from rnnbench.cells import get_cell
+    from rnnbench.engines import get_engine
     from rnnbench.measure import available_cores
     from rnnbench.measure.limit_contender import GEMM
     from rnnbench.measure.speed import SpeedQuestion
@@ -136,6 +138,11 @@ def make_speed_plan(
         raise RnnbenchError(f"--samples must be at least 2, or there is no interval, got {samples}")
     if not max_seconds > 0:
         raise RnnbenchError(f"--max-seconds must be above 0, got {max_seconds:g}")
+    get_engine(engine)
+    ours = f"rnnbench.{engine}"
+    second = f"{ours}#2"
+    # The machine's own matrix product is a limit of the CPU.
+    limits = (GEMM,) if ours == CPU else ()
     threads = available_cores() if threads is None else positive("--threads", threads)
     sizes, wanted = parse_shapes(shapes), parse_modes(modes)
     chosen = parse_cells(cells)
@@ -145,14 +152,17 @@ def make_speed_plan(
         for cell in chosen:
             able = _able(cell, mode, present)
             other_dense = cell not in MAIN_CELLS and get_cell(cell).recurrence == "dense"
-            beside = {SECOND: YARDSTICK} if other_dense else {}
-            contenders = (OURS, *beside, *able, GEMM)
-            rows += [SpeedQuestion(cell, one, mode, contenders, threads, samples, max_seconds, beside) for one in sizes]
+            beside = {second: YARDSTICK} if other_dense else {}
+            contenders = (ours, *beside, *able, *limits)
+            rows += [
+                SpeedQuestion(cell, one, mode, contenders, threads, samples, max_seconds, beside, seed=seed)
+                for one in sizes
+            ]
     order = list(dict.fromkeys(row.contenders for row in rows))
     rows.sort(key=lambda row: order.index(row.contenders))
     tested = YARDSTICK if YARDSTICK in chosen else chosen[0]
     null = tuple(
-        SpeedQuestion(tested, one, mode, (OURS, SECOND), threads, samples, max_seconds)
+        SpeedQuestion(tested, one, mode, (ours, second), threads, samples, max_seconds, seed=seed)
         for one, mode in _null_shapes(sizes, wanted)
     )
     return SpeedPlan(chosen, tuple(rows), null, present, absent, threads)

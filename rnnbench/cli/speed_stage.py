@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.cli.progress import Stage, stage
 from rnnbench.cli.speed_plan import SpeedPlan
-from rnnbench.cli.stages import measure_missing, shape
+from rnnbench.cli.stages import Outcome, measure_missing, shape
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,10 +19,11 @@ def measure_limits(plan: SpeedPlan, store: "Store", console: "Console") -> list[
     """Measure what this machine can do at most, unless ``store`` has it, and return a sentence if that failed."""
     from rnnbench.measure.limits import machine_limits
 
-    failures: list[str] = []
+    outcome = Outcome()
     asked = {"threads": plan.threads, "dtype": "float32"}
-    measure_missing("limits", [("this machine", asked, partial(machine_limits, **asked))], store, console, failures)
-    return failures
+    with stage(console, "limits", 1) as progress:
+        measure_missing("limits", [("this machine", asked, partial(machine_limits, **asked))], store, progress, outcome)
+    return outcome.failures
 
 
 def measure_rows(plan: SpeedPlan, store: "Store", console: "Console") -> None:
