@@ -25,7 +25,7 @@ INDRNN = Claim(
     name="adding_1000",
     claim="Adding at T = 1000: an IndRNN of two layers solves it",
     source="Li et al. 2018, arXiv:1803.04831, section 5.1",
-    settings={"task": "adding", "length": 1000, "hidden": 64, "steps": 5000, "learning_rate": 0.0003}
+    settings={"task": "adding", "length": 1000, "hidden": 64, "steps": 10_000, "learning_rate": 0.0003}
     | {"schedule": "cosine"},
     arms={"indrnn": {"cell": "benchmarks/accuracy/indrnn_two_layers.py:indrnn_two_layers"}},
     rules=(solve("indrnn"), below_chance("indrnn", 0.5)),
