@@ -121,7 +121,7 @@ class Expected:
 def expected_stages(plan: Plan, store: "Store", processes: int | None) -> dict[str, float]:
     """Return the seconds of each stage of ``plan`` that ``store`` does not hold yet, after timing a few steps here.
 
-    Nothing is known where there is nothing to train, where a trial cannot run, as it says itself when it is to begin, and
+    Nothing is known where there is nothing to train, where a trial cannot run, as it says itself when it begins, and
     on a GPU: a fault there is to end the process of one trial, and not this one.
     """
     from rnnbench.trials.cores import available_cpus
