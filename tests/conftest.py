@@ -1,6 +1,7 @@
 """What all tests share: layers are made once for each cell, engine, dtype and size."""
 
 import os
+import signal
 from collections.abc import Callable
 
 import problems
@@ -14,6 +15,10 @@ pytest.register_assert_rewrite("tolerances")
 # Processes that run tests side by side share the cores; two threads each are enough to test what threads do.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+
+# A background job is told to ignore Ctrl-C, and hands that down; tests interrupt processes that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LayerOf = Callable[..., Layer]
 
