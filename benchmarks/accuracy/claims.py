@@ -112,7 +112,9 @@ VARIANTS = Claim(
     ),
     seeds=3,
     remark="The paper has speech, handwriting and music, a random search for each variant and 200 runs of it; here it "
-    "is one series to be followed, one learning rate and three seeds. Of the other three variants no rule was set.",
+    "is one series to be followed, one learning rate and three seeds. Of the other three variants no rule was set. The "
+    "task was chosen after single runs of another seed on it and on dyck: there too the variant without a forget gate "
+    "was worst, but not clearly, and the one without an output activation was not worse.",
 )
 
 SELECTIVE_COPY = Claim(
@@ -140,7 +142,8 @@ DIGITS = Claim(
     rules=(ranked(DIGITS_ORDER, 0.6), worse("elman_tanh", "lstm"), worse("lstm", "exprnn")),
     seeds=3,
     remark="The papers have MNIST, of 784 steps and 60,000 images; here it is 8 x 8 digits, of 64 steps and 1,167 "
-    "images to train on. The order in the papers is read off their separate tables.",
+    "images to train on. The order in the papers is read off their separate tables. Over 64 steps gradients have "
+    "less room to vanish, and all arms share one learning rate.",
 )
 
 CLAIMS: tuple[Claim, ...] = (
