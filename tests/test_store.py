@@ -145,6 +145,24 @@ def test_a_locked_folder_can_be_read_but_not_written_to(path):
         path.parent.chmod(0o700)
 
 
+def test_reading_leaves_nothing_behind(path):
+    with Store(path) as store:
+        store.add(record("a"))
+    before = sorted(path.parent.iterdir())
+    with Store(path, read_only=True) as store:
+        assert store.records() == [record("a")]
+    assert sorted(path.parent.iterdir()) == before
+
+
+def test_what_is_being_written_can_be_read(path):
+    with Store(path) as store:
+        store.add(record("a"))
+        with Store(path, read_only=True) as reader:
+            assert reader.records() == [record("a")]
+            store.add(record("b"))
+            assert reader.records() == [record("a"), record("b")]
+
+
 def test_a_read_only_store_is_not_written_to(path):
     with Store(path) as store:
         store.add(record("a"))

@@ -8,7 +8,6 @@ can run code.
 
 import contextlib
 import json
-import os
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -184,9 +183,12 @@ def _decode(body: bytes) -> dict[str, Any]:
 
 
 def _reading(path: Path) -> str:
-    """Return SQLite's options for reading: in a folder that is read-only too it cannot even lock a WAL file."""
-    unchanging = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
-    return "mode=ro&immutable=1" if unchanging else "mode=ro"
+    """Return SQLite's options for reading.
+
+    Whoever writes has a WAL file beside the store. Without one nothing changes: SQLite then needs no lock, which it
+    could not take in a folder that is read-only, and leaves no files of its own behind.
+    """
+    return "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
 
 
 def _make_folder(path: Path) -> None:
