@@ -49,7 +49,7 @@ def ci(
     python: Python = None,
     smallest_change: SmallestChange = 5.0,
     level: Level = 0.01,
-    rounds: Rounds = 10,
+    rounds: Rounds = 12,
     asv_config: Suite = Path("asv.conf.json"),
     output: Output = Path("reports/ci"),
     as_json: Json = False,

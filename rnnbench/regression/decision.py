@@ -3,17 +3,21 @@
 The unit is the process, not the sample: samples of one process share its memory layout and its luck, so a process is
 one observation, its shortest sample. Three things stand between noise and a verdict.
 
-1. *A reference workload*, timed right before each sample, says how fast the machine was. It is divided out with the
-   exponent that fits the processes of both sides best, between 0 (it says nothing about this benchmark) and 1.
-2. *Mann-Whitney's test* on the processes of both sides, at a level that holds for all benchmarks of the run together
-   (Holm). Ranks do not care how far off a disturbed process is.
+1. *The machine's drift is divided out*: by the reference workload that is timed right before each sample, with the
+   exponent that fits best between 0 (it says nothing about this benchmark) and 1; and by the round, whose two processes
+   took turns and so saw the same minute.
+2. *A rank test* at a level that holds for all benchmarks of the run together (Holm). Ranks do not care how far off a
+   disturbed process is. Mann-Whitney's compares the processes of both sides, the reference divided out; of times also
+   Wilcoxon's signed ranks compare the two processes of each round. The first needs few rounds where the reference
+   explains the drift, the second needs no reference to explain it: the clearer of the two counts, at twice its
+   probability.
 3. *A smallest change that counts*: the shift of Hodges and Lehmann must reach it.
 
 A benchmark can be cleared early but is only accused in the end, on a number of rounds that was fixed before: so looking
 between rounds costs no false alarm.
 
-Sources: Mann & Whitney 1947, doi:10.1214/aoms/1177730491; Hodges & Lehmann 1963, doi:10.1214/aoms/1177704172; Holm
-1979, Scandinavian Journal of Statistics 6:65.
+Sources: Mann & Whitney 1947, doi:10.1214/aoms/1177730491; Wilcoxon 1945, doi:10.2307/3001968; Hodges & Lehmann
+1963, doi:10.1214/aoms/1177704172; Holm 1979, Scandinavian Journal of Statistics 6:65.
 """
 
 import math
@@ -27,6 +31,7 @@ from rnnbench.regression.series import Benchmark, Sample, Series
 
 UNCHANGED, REGRESSION, IMPROVEMENT = "unchanged", "regression", "improvement"
 FAILED, SKIPPED, NEW = "failed", "skipped", "no baseline"
+FEWEST_POINTS = 5
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Rules:
     smallest_change: float = 0.05
     level: float = 0.01
     least_rounds: int = 3
-    most_rounds: int = 10
+    most_rounds: int = 12
 
     def __post_init__(self) -> None:
         if not 0 < self.smallest_change < 1:
@@ -68,7 +73,7 @@ class Verdict:
 
     ``outcome``: one of the names above. ``base`` and ``head``: medians over processes, in the benchmark's unit, as
     measured. ``change``, ``low`` and ``high``: the shift as a fraction of the base with its 95% interval, positive for
-    more, a time's with the reference divided out. ``p``: of Mann-Whitney's test towards worse. ``reason``: why there
+    more, a time's with the reference divided out. ``p``: of the test towards worse. ``reason``: why there
     are no numbers.
     """
 
@@ -103,20 +108,31 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Processes:
-    """Both sides' processes on a scale where a shift is the change: of times the logarithm, the reference divided out.
+    """Both sides' processes on a scale where a difference is the change: of times the logarithm.
 
-    ``border``: the shift that counts. ``sign``: 1 where more is worse, -1 where less is.
+    ``paired``: whether the two processes of a round took turns, so that they saw the same minute of the machine.
+    ``references``: logarithms of the times of the reference workload beside them, of times only. ``border``: the shift
+    that counts. ``sign``: 1 where more is worse, -1 where less is.
     """
 
     base: np.ndarray
     head: np.ndarray
     border: float
     sign: int
+    references: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def paired(self) -> bool:
+        return self.references is not None
 
     @property
     def shifts(self) -> np.ndarray:
-        """How much worse the head was, round by round."""
-        return self.sign * (self.head - self.base)
+        """How much worse the head was, round by round, with the difference of the references divided out."""
+        differences = self.head - self.base
+        if self.references is not None:
+            beside = self.references[1] - self.references[0]
+            differences = differences - reference_exponent((differences, beside)) * beside
+        return self.sign * differences
 
     @property
     def exact(self) -> bool:
@@ -133,10 +149,8 @@ def compare(series: Series, rules: Rules) -> Processes:
         base, head = (np.array([getattr(turn, side)[0].value for turn in series.rounds]) for side in ("base", "head"))
         border = max(smallest * abs(float(np.median(base))), benchmark.smallest_difference)
         return Processes(base, head, border, sign)
-    logs = [np.array([_process(getattr(turn, side)) for turn in series.rounds]) for side in ("base", "head")]
-    exponent = reference_exponent(*logs)
-    base, head = (held[:, 0] - exponent * held[:, 1] for held in logs)
-    return Processes(base, head, math.log1p(smallest), sign)
+    base, head = (np.array([_process(getattr(turn, side)) for turn in series.rounds]).T for side in ("base", "head"))
+    return Processes(base[0], head[0], math.log1p(smallest), sign, (base[1], head[1]))
 
 
 def _process(samples: tuple[Sample, ...]) -> np.ndarray:
@@ -148,18 +162,20 @@ def _process(samples: tuple[Sample, ...]) -> np.ndarray:
     return np.log(np.array([tuple(sample) for sample in samples], dtype=float)).min(axis=0)
 
 
-def reference_exponent(base: np.ndarray, head: np.ndarray) -> float:
+def reference_exponent(*samples: tuple[np.ndarray, np.ndarray]) -> float:
     """Return how the benchmark's time follows the reference workload's, from 0 (not at all) to 1 (in proportion).
 
-    ``base``, ``head``: [processes, 2], logarithms of a process's time and of its reference. The slope is the median of
-    all slopes between two processes of one side (Theil 1950, Sen 1968, doi:10.1080/01621459.1968.10480934): a process
-    that was disturbed, or whose reference was, has no say, nor has the difference between the sides.
+    ``samples``: pairs of arrays, logarithms of times and of the references beside them; slopes are taken within each.
+    The result is the median of all slopes between two points (Theil 1950, Sen 1968,
+    doi:10.1080/01621459.1968.10480934): one that was disturbed, or whose reference was, has no say. Fewer than
+    FEWEST_POINTS points in each say nothing.
     """
-    slopes = []
-    for side in (base, head):
-        above, below = np.triu_indices(len(side), 1)
-        value, reference = (side[above] - side[below]).T
-        slopes.append(value[reference != 0] / reference[reference != 0])
+    slopes = [np.empty(0)]
+    for value, reference in samples:
+        if len(value) >= FEWEST_POINTS:
+            above, below = np.triu_indices(len(value), 1)
+            run = reference[above] - reference[below]
+            slopes.append((value[above] - value[below])[run != 0] / run[run != 0])
     pooled = np.concatenate(slopes)
     return float(np.clip(np.median(pooled), 0.0, 1.0)) if pooled.size else 0.0
 
@@ -242,31 +258,49 @@ def _fraction(difference: float, scale: float) -> float:
     return math.copysign(math.inf, difference) if difference else 0.0
 
 
+def _differences(held: Processes) -> tuple[np.ndarray, float]:
+    """Return the sorted differences whose median is the shift (Hodges and Lehmann), and the spread of its rank.
+
+    Of pairs they are the means of all two rounds' shifts, else all differences between a head's and a base's process.
+    """
+    n, m = len(held.base), len(held.head)
+    if held.paired:
+        shifts = held.sign * held.shifts
+        first, second = np.triu_indices(n)
+        return np.sort((shifts[first] + shifts[second]) / 2), math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
+    return np.sort(np.subtract.outer(held.head, held.base), axis=None), math.sqrt(n * m * (n + m + 1) / 12)
+
+
 def _shift(held: Processes) -> float:
-    """Return the median of all differences between a head's and a base's process (Hodges and Lehmann)."""
-    return float(np.median(np.subtract.outer(held.head, held.base)))
+    return float(np.median(_differences(held)[0]))
 
 
 def _interval(held: Processes, z: float = 1.96) -> tuple[float, float]:
-    """Return the shift's 95% interval: the differences that Mann-Whitney's test would not reject."""
-    differences = np.sort(np.subtract.outer(held.head, held.base), axis=None)
-    n, m = len(held.base), len(held.head)
-    skipped = int(max(0, round(n * m / 2 - z * math.sqrt(n * m * (n + m + 1) / 12))))
+    """Return the shift's 95% interval: the differences that the test would not reject."""
+    differences, spread = _differences(held)
+    skipped = int(max(0, round(len(differences) / 2 - z * spread)))
     return float(differences[skipped]), float(differences[-1 - skipped])
 
 
 def _p_values(held: Processes) -> tuple[float, float]:
     """Return the probabilities of such ranks, or clearer ones, without a change: towards worse and towards better."""
-    from scipy.stats import mannwhitneyu
+    from scipy.stats import mannwhitneyu, wilcoxon
 
     if held.exact:  # what does not vary has no chance in it
         shift = held.shifts[0]
         return float(shift <= 0), float(shift >= 0)
-    worse, better = (
-        float(mannwhitneyu(held.sign * held.head, held.sign * held.base, alternative=way, method="auto").pvalue)
-        for way in ("greater", "less")
-    )
-    return worse, better
+    base, head = held.base, held.head
+    if held.references is not None:
+        exponent = reference_exponent((base, held.references[0]), (head, held.references[1]))
+        base, head = (side - exponent * beside for side, beside in zip((base, head), held.references, strict=True))
+    ways = []
+    for way in ("greater", "less"):
+        p = float(mannwhitneyu(held.sign * head, held.sign * base, alternative=way).pvalue)
+        if held.paired:  # the clearer of two tests, and for that twice its probability
+            of_pairs: Any = wilcoxon(held.shifts, alternative=way)
+            p = min(1.0, 2 * min(p, float(of_pairs.pvalue)))
+        ways.append(p)
+    return ways[0], ways[1]
 
 
 def _holm(p_values: dict[int, float], level: float) -> set[int]:

@@ -144,7 +144,7 @@ def markdown(comparison: Comparison) -> str:
     rules = comparison.rules
     lines.append(
         f"<sub>{_cell(comparison.head)} against {_cell(comparison.base)}, measured in turns on one machine. A change "
-        f"counts from {rules.smallest_change:.0%} on (or what a benchmark declares), by Mann-Whitney's test at "
+        f"counts from {rules.smallest_change:.0%} on (or what a benchmark declares), by a rank test at "
         f"{rules.level:g} for all benchmarks together.</sub>"
     )
     return "\n".join(lines) + "\n"
